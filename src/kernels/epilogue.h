@@ -1,0 +1,33 @@
+#pragma once
+
+#include <cstdint>
+
+namespace slipway::kernels {
+
+/// What a matrix product or convolution does to a result before storing it, in this order.
+enum class Activation : uint8_t {
+  kNone,
+  kRelu,
+  kClip,         ///< to [alpha, beta]; Relu6 is Clip(0, 6)
+  kLeakyRelu,    ///< slope alpha below 0
+  kGelu,         ///< exact, by erf
+  kGeluTanh,     ///< the tanh approximation
+  kSilu,         ///< x * sigmoid(x)
+  kSigmoid,
+  kTanh,
+  kHardSwish,    ///< x * clip(x / 6 + 1 / 2, 0, 1)
+  kHardSigmoid,  ///< clip(alpha x + beta, 0, 1)
+};
+
+/// y = activation(scale * xy + bias[column] + residual[row, column])
+struct Epilogue {
+  float scale = 1;
+  const float* bias = nullptr;      ///< one a column; null: none
+  const float* residual = nullptr;  ///< shaped as the output; may be the output itself; null: none
+  int64_t residual_stride = 0;      ///< elements from a row to the next
+  Activation activation = Activation::kNone;
+  float alpha = 0;
+  float beta = 0;
+};
+
+}  // namespace slipway::kernels

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/epilogue.h"
+#include "thread/pool.h"
+
+namespace slipway::kernels {
+
+/// A right-hand matrix [k, n] rearranged for the kernel of this CPU: panels of a few vectors of columns, each
+/// panel k rows deep, columns past n filled with zeros. The layout depends on the ISA chosen at start-up.
+struct PackedMatrix {
+  int64_t k = 0;
+  int64_t n = 0;
+  const float* data = nullptr;  ///< 64-byte aligned; owned by whoever allocated PackedBytes(k, n)
+};
+
+/// Bytes that PackMatrix writes for a [k, n] matrix.
+size_t PackedBytes(int64_t k, int64_t n);
+
+/// Packs b, whose element (i, j) lies at b[i * row_stride + j * col_stride] (so a transposed matrix needs no copy first),
+/// into `out` (64-byte aligned, PackedBytes(k, n)).
+PackedMatrix PackMatrix(const float* b, int64_t k, int64_t n, int64_t row_stride, int64_t col_stride, float* out,
+                        const Threads& threads);
+
+/// Where the rows of the left-hand matrix come from, when they are not one strided array: an implicit im2col, a
+/// gather, a dequantization. Called from several threads at once.
+class RowSource {
+ public:
+  virtual ~RowSource() = default;
+  /// Writes rows [row, row + rows) and columns [col, col + cols) of the matrix to `out`, row-major, `stride` apart.
+  virtual void Read(int64_t row, int64_t rows, int64_t col, int64_t cols, float* out, int64_t stride) const = 0;
+};
+
+/// c[m, n] (rows ldc apart) = epilogue(a[m, k] (rows lda apart) x b). a may not overlap c.
+/// k = 0 gives epilogue(0). Splits over threads by itself; m = 1 takes a matrix-vector path that reads b once.
+void Gemm(int64_t m, const float* a, int64_t lda, const PackedMatrix& b, float* c, int64_t ldc, const Epilogue& epilogue,
+          const Threads& threads);
+void Gemm(int64_t m, const RowSource& a, const PackedMatrix& b, float* c, int64_t ldc, const Epilogue& epilogue,
+          const Threads& threads);
+
+/// The same for a right-hand matrix that is not packed beforehand (both operands are activations); b's element (i, j) lies
+/// at b[i * b_row_stride + j * b_col_stride]. Packs panels of b as it goes, in scratch memory of its own.
+void GemmUnpacked(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, const float* b, int64_t b_row_stride,
+                  int64_t b_col_stride, float* c, int64_t ldc, const Epilogue& epilogue, const Threads& threads);
+
+}  // namespace slipway::kernels
