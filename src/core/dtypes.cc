@@ -43,9 +43,11 @@ constexpr Format kHalf = {.mantissa = 10, .bias = 15, .sign = 0x8000, .max = 0x7
 template <DType Kind>
 constexpr Format kFormat = {};
 template <>
-constexpr Format kFormat<DType::kFloat8E4M3FN> = {.mantissa = 3, .bias = 7, .sign = 0x80, .max = 0x7E, .overflow = 0x7F, .nan = 0x7F};
+constexpr Format kFormat<DType::kFloat8E4M3FN> = {
+    .mantissa = 3, .bias = 7, .sign = 0x80, .max = 0x7E, .overflow = 0x7F, .nan = 0x7F};
 template <>
-constexpr Format kFormat<DType::kFloat8E5M2> = {.mantissa = 2, .bias = 15, .sign = 0x80, .max = 0x7B, .overflow = 0x7C, .nan = 0x7E};
+constexpr Format kFormat<DType::kFloat8E5M2> = {
+    .mantissa = 2, .bias = 15, .sign = 0x80, .max = 0x7B, .overflow = 0x7C, .nan = 0x7E};
 template <>
 constexpr Format kFormat<DType::kFloat8E4M3FNUZ> = {
     .mantissa = 3, .bias = 8, .sign = 0x80, .max = 0x7F, .overflow = 0x80, .nan = 0x80, .unsigned_zero = true};
@@ -53,7 +55,8 @@ template <>
 constexpr Format kFormat<DType::kFloat8E5M2FNUZ> = {
     .mantissa = 2, .bias = 16, .sign = 0x80, .max = 0x7F, .overflow = 0x80, .nan = 0x80, .unsigned_zero = true};
 template <>
-constexpr Format kFormat<DType::kFloat4E2M1> = {.mantissa = 1, .bias = 1, .sign = 0x8, .max = 0x7, .overflow = 0x7, .nan = 0, .finite = true};
+constexpr Format kFormat<DType::kFloat4E2M1> = {
+    .mantissa = 1, .bias = 1, .sign = 0x8, .max = 0x7, .overflow = 0x7, .nan = 0, .finite = true};
 
 constexpr uint32_t kFloatSign = 0x80000000;
 constexpr uint32_t kFloatInfinity = 0x7F800000;
@@ -117,7 +120,8 @@ BFloat16::BFloat16(float value) {
 }
 
 template <DType Kind>
-SmallFloat<Kind>::SmallFloat(float value, bool saturate) : bits(static_cast<uint8_t>(Encode<kFormat<Kind>>(value, saturate))) {}
+SmallFloat<Kind>::SmallFloat(float value, bool saturate)
+    : bits(static_cast<uint8_t>(Encode<kFormat<Kind>>(value, saturate))) {}
 
 template <DType Kind>
 SmallFloat<Kind>::operator float() const {

@@ -12,11 +12,12 @@ namespace slipway {
 namespace {
 
 constexpr size_t kAlignment = 64;
-// Beyond any machine's address space in use: refused before the allocator promises it and the first write kills the process.
+// More than any machine has: refused here, as an allocator may promise it and the first write then end the process.
 constexpr uint64_t kMaxBytes = uint64_t{1} << 46;
 
 [[noreturn]] void ThrowOutOfMemory(DType type, const Shape& shape, uint64_t bytes) {
-  throw Error(Code::kOutOfMemory, fmt::format("cannot allocate {} bytes for a {} tensor of shape {}", bytes, Name(type), shape.ToString()));
+  throw Error(Code::kOutOfMemory,
+              fmt::format("cannot allocate {} bytes for a {} tensor of shape {}", bytes, Name(type), shape.ToString()));
 }
 
 /// The bytes of a tensor, checked: a zero axis makes it empty, but the others must still multiply to an int64.
@@ -25,10 +26,15 @@ uint64_t CheckedBytes(DType type, const Shape& shape) {
   auto bytes = static_cast<int64_t>(SizeOf(type));
   bool empty = false;
   for (const int64_t dim : shape) {
-    if (dim < 0) throw Error(Code::kInvalidArgument, fmt::format("negative axis in the shape {} of a {} tensor", shape.ToString(), Name(type)));
+    if (dim < 0) {
+      throw Error(Code::kInvalidArgument,
+                  fmt::format("negative axis in the shape {} of a {} tensor", shape.ToString(), Name(type)));
+    }
     empty |= dim == 0;
     if (__builtin_mul_overflow(bytes, std::max<int64_t>(dim, 1), &bytes)) {
-      throw Error(Code::kInvalidArgument, fmt::format("a {} tensor of shape {} has more bytes than an int64 can count", Name(type), shape.ToString()));
+      throw Error(Code::kInvalidArgument,
+                  fmt::format("a {} tensor of shape {} has more bytes than an int64 can count", Name(type),
+                              shape.ToString()));
     }
   }
   return empty ? 0 : static_cast<uint64_t>(bytes);
@@ -78,7 +84,8 @@ Tensor::Tensor(DType type, Shape shape) : type_(type), shape_(std::move(shape)) 
   const uint64_t bytes = CheckedBytes(type_, shape_);
   if (bytes > kMaxBytes) ThrowOutOfMemory(type_, shape_, bytes);
   // An empty tensor has a pointer too, so that raw() is null only where there is no tensor.
-  data_ = std::aligned_alloc(kAlignment, std::max(bytes + (kAlignment - 1), uint64_t{kAlignment}) / kAlignment * kAlignment);
+  const uint64_t blocks = std::max<uint64_t>((bytes + kAlignment - 1) / kAlignment, 1);
+  data_ = std::aligned_alloc(kAlignment, blocks * kAlignment);
   if (data_ == nullptr) ThrowOutOfMemory(type_, shape_, bytes);
   const auto free_bytes = [](const void* data) { std::free(const_cast<void*>(data)); };
   if (type_ != DType::kString) {
