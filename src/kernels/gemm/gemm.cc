@@ -1,0 +1,255 @@
+#include "kernels/gemm/gemm.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "kernels/gemm/scratch.h"
+#include "kernels/targets.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/gemm/gemm.cc"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include "kernels/gemm/tile-inl.h"
+
+#ifndef SLIPWAY_KERNELS_GEMM_ONCE
+#define SLIPWAY_KERNELS_GEMM_ONCE
+namespace slipway::kernels {
+
+/// A product as the targets' code takes it: one of a and source gives the left-hand matrix.
+struct GemmJob {
+  int64_t m;
+  const float* a;
+  int64_t lda;
+  const RowSource* source;
+  PackedMatrix b;
+  float* c;
+  int64_t ldc;
+  const Epilogue* epilogue;
+};
+
+inline int64_t DivideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
+inline int64_t RoundUp(int64_t a, int64_t b) { return DivideUp(a, b) * b; }
+
+}  // namespace slipway::kernels
+#endif  // SLIPWAY_KERNELS_GEMM_ONCE
+
+HWY_BEFORE_NAMESPACE();
+namespace slipway::kernels {
+namespace HWY_NAMESPACE {
+
+// A panel's block of B, kBlockK x kPanelWidth, stays in the L1 or L2 cache while the rows of A pass over it; a block of A, at most
+// kBlockA floats, stays in L2 while the panels of B pass over that.
+constexpr int64_t kBlockK = 384;
+constexpr int64_t kBlockA = 96 * 1024;
+// Under this many multiply-adds waking a second thread costs more than it saves.
+constexpr int64_t kParallelWork = 200 * 1000;
+
+/// Columns that the packed matrix has memory for: the last panel is one vector wide where that holds its columns.
+int64_t PaddedColumns(int64_t n) {
+  const int64_t rest = n % kPanelWidth;
+  return n - rest + (rest == 0 ? 0 : rest <= kLanes ? kLanes : kPanelWidth);
+}
+
+/// Copies a square of 4 x 4 elements, transposed.
+HWY_INLINE void Transpose4(const float* in, int64_t in_stride, float* out, int64_t out_stride) {
+#if HWY_TARGET == HWY_SCALAR
+  for (int i = 0; i < 4; ++i) {
+    for (int j = 0; j < 4; ++j) out[j * out_stride + i] = in[i * in_stride + j];
+  }
+#else
+  const hn::FixedTag<float, 4> d;
+  const hn::RepartitionToWide<decltype(d)> dw;
+  const auto r0 = hn::LoadU(d, in), r1 = hn::LoadU(d, in + in_stride);
+  const auto r2 = hn::LoadU(d, in + 2 * in_stride), r3 = hn::LoadU(d, in + 3 * in_stride);
+  const auto low01 = hn::BitCast(dw, hn::InterleaveLower(d, r0, r1)), low23 = hn::BitCast(dw, hn::InterleaveLower(d, r2, r3));
+  const auto high01 = hn::BitCast(dw, hn::InterleaveUpper(d, r0, r1)), high23 = hn::BitCast(dw, hn::InterleaveUpper(d, r2, r3));
+  hn::StoreU(hn::BitCast(d, hn::InterleaveLower(dw, low01, low23)), d, out);
+  hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(dw, low01, low23)), d, out + out_stride);
+  hn::StoreU(hn::BitCast(d, hn::InterleaveLower(dw, high01, high23)), d, out + 2 * out_stride);
+  hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(dw, high01, high23)), d, out + 3 * out_stride);
+#endif
+}
+
+/// Packs `cols` columns of k rows into a panel `width` wide.
+void PackPanel(const float* b, int64_t k, int64_t cols, int64_t row_stride, int64_t col_stride, int64_t width, float* out) {
+  int64_t done = 0;
+  if (row_stride == 1 && col_stride != 1) {
+    const int64_t k4 = k / 4 * 4;
+    for (; done + 4 <= cols; done += 4) {
+      const float* in = b + done * col_stride;
+      for (int64_t i = 0; i < k4; i += 4) Transpose4(in + i, col_stride, out + i * width + done, width);
+      for (int64_t i = k4; i < k; ++i) {
+        for (int64_t j = 0; j < 4; ++j) out[i * width + done + j] = in[j * col_stride + i];
+      }
+    }
+  }
+  for (int64_t i = 0; i < k; ++i) {
+    const float* in = b + i * row_stride;
+    float* row = out + i * width;
+    if (col_stride == 1) {
+      std::memcpy(row + done, in + done, (cols - done) * sizeof(float));
+    } else {
+      for (int64_t j = done; j < cols; ++j) row[j] = in[j * col_stride];
+    }
+    std::memset(row + cols, 0, (width - cols) * sizeof(float));
+  }
+}
+
+void PackPanels(const float* b, int64_t k, int64_t n, int64_t row_stride, int64_t col_stride, float* out,
+                const Threads& threads) {
+  const int64_t panels = DivideUp(n, kPanelWidth);
+  const int64_t grain = std::max<int64_t>(1, 64 * 1024 / std::max<int64_t>(1, k * kPanelWidth));
+  threads.ParallelFor(panels, grain, [&](int64_t begin, int64_t end) HWY_ATTR {
+    for (int64_t p = begin; p < end; ++p) {
+      const int64_t col = p * kPanelWidth;
+      const int64_t cols = std::min<int64_t>(n - col, kPanelWidth);
+      PackPanel(b + col * col_stride, k, cols, row_stride, col_stride, cols <= kLanes ? kLanes : kPanelWidth, out + col * k);
+    }
+  });
+}
+
+/// How a product is cut up: blocks of rows, blocks of k, and the tasks, which are (row block, panel) pairs.
+struct Blocking {
+  int64_t panels;
+  int64_t block_m;
+  int64_t blocks_m;
+  int64_t block_k;
+  int64_t grain;
+  bool copy_a;
+};
+
+Blocking ChooseBlocking(const GemmJob& job, int threads) {
+  Blocking s;
+  const int64_t k = std::max<int64_t>(1, job.b.k);
+  s.panels = DivideUp(job.b.n, kPanelWidth);
+  // Few rows leave room for more of k, up to not cutting it at all.
+  const int64_t max_k = std::max(kBlockK, kBlockA / 4 / job.m);
+  s.block_k = RoundUp(DivideUp(k, DivideUp(k, max_k)), 8);
+  int64_t max_m = std::max<int64_t>(kTileRows, kBlockA / std::min(s.block_k, k) / kTileRows * kTileRows);
+  // Rows a multiple of 4 KB apart compete for the same few lines of the L1 cache.
+  s.copy_a = job.source != nullptr || (job.lda % 1024 == 0 && job.m > 4);
+  const bool whole_rows = s.copy_a && job.m >= 4 * kTileRows * threads;
+  if (whole_rows) max_m = std::min(max_m, RoundUp(DivideUp(job.m, threads), kTileRows));
+  s.block_m = RoundUp(DivideUp(job.m, DivideUp(job.m, max_m)), kTileRows);
+  s.blocks_m = DivideUp(job.m, s.block_m);
+  const int64_t tasks = s.blocks_m * s.panels;
+  // Copied rows are copied once a range, so ranges are large then.
+  s.grain = whole_rows ? s.panels : DivideUp(tasks, s.copy_a ? threads : 4 * threads);
+  return s;
+}
+
+/// Rows [row, row + rows) of the product for panels [panel, panel_end).
+void RunBlock(const GemmJob& job, const Blocking& s, int64_t row, int64_t rows, int64_t panel, int64_t panel_end) {
+  static thread_local Scratch scratch;
+  const PackedMatrix& b = job.b;
+  const int64_t tiles = DivideUp(rows, kTileRows);
+  const int64_t padded_k = s.block_k + 16;
+  float* copy = s.copy_a ? scratch.Reserve(rows * padded_k) : nullptr;
+  int64_t k0 = 0;
+  do {
+    Tile t;
+    t.k = std::min(s.block_k, b.k - k0);
+    t.lda = job.lda;
+    const float* a = job.source == nullptr ? job.a + row * job.lda + k0 : copy;
+    if (s.copy_a) {
+      if (job.source != nullptr) {
+        if (t.k > 0) job.source->Read(row, rows, k0, t.k, copy, padded_k);
+      } else {
+        for (int64_t r = 0; r < rows; ++r) std::memcpy(copy + r * padded_k, a + r * job.lda, t.k * sizeof(float));
+      }
+      a = copy;
+      t.lda = padded_k;
+    }
+    t.first = k0 == 0;
+    t.last = k0 + t.k == b.k;
+    t.ldc = job.ldc;
+    t.epilogue = job.epilogue;
+    for (int64_t p = panel; p < panel_end; ++p) {
+      const int64_t col = p * kPanelWidth;
+      t.n = static_cast<int>(std::min<int64_t>(b.n - col, kPanelWidth));
+      const int cols = t.n <= kLanes ? 1 : kTileCols;
+      t.ldb = cols * kLanes;
+      t.b = b.data + col * b.k + k0 * t.ldb;
+      t.bias = job.epilogue->bias == nullptr ? nullptr : job.epilogue->bias + col;
+      for (int64_t i = 0; i < tiles; ++i) {
+        // Rows are shared out evenly, so that no tile is left with one or two.
+        const int64_t r = rows * i / tiles;
+        const int64_t r_end = rows * (i + 1) / tiles;
+        t.a = a + r * t.lda;
+        t.c = job.c + (row + r) * job.ldc + col;
+        t.residual = job.epilogue->residual == nullptr
+                         ? nullptr
+                         : job.epilogue->residual + (row + r) * job.epilogue->residual_stride + col;
+        ChooseTile(static_cast<int>(r_end - r), cols)(t);
+      }
+    }
+    k0 += t.k;
+  } while (k0 < b.k);
+}
+
+void RunGemm(const GemmJob& job, const Threads& threads) {
+  if (job.m <= 0 || job.b.n <= 0) return;
+  const bool small = job.m * job.b.n * std::max<int64_t>(1, job.b.k) < kParallelWork;
+  const Blocking s = ChooseBlocking(job, small ? 1 : threads.count());
+  const auto run = [&](int64_t begin, int64_t end) HWY_ATTR {
+    for (int64_t task = begin; task < end;) {
+      const int64_t block = task / s.panels;
+      const int64_t panel = task % s.panels;
+      const int64_t panel_end = std::min(s.panels, panel + end - task);
+      const int64_t row = block * s.block_m;
+      RunBlock(job, s, row, std::min(s.block_m, job.m - row), panel, panel_end);
+      task += panel_end - panel;
+    }
+  };
+  const int64_t tasks = s.blocks_m * s.panels;
+  if (small || threads.count() == 1) return run(0, tasks);
+  threads.ParallelFor(tasks, s.grain, run);
+}
+
+// NOLINTNEXTLINE(google-readability-namespace-comments)
+}  // namespace HWY_NAMESPACE
+}  // namespace slipway::kernels
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace slipway::kernels {
+
+HWY_EXPORT(PaddedColumns);
+HWY_EXPORT(PackPanels);
+HWY_EXPORT(RunGemm);
+
+size_t PackedBytes(int64_t k, int64_t n) {
+  ChooseTarget();
+  return std::max<int64_t>(64, RoundUp(k * HWY_DYNAMIC_DISPATCH(PaddedColumns)(n) * sizeof(float), 64));
+}
+
+PackedMatrix PackMatrix(const float* b, int64_t k, int64_t n, int64_t row_stride, int64_t col_stride, float* out,
+                        const Threads& threads) {
+  ChooseTarget();
+  HWY_DYNAMIC_DISPATCH(PackPanels)(b, k, n, row_stride, col_stride, out, threads);
+  return {.k = k, .n = n, .data = out};
+}
+
+void Gemm(int64_t m, const float* a, int64_t lda, const PackedMatrix& b, float* c, int64_t ldc, const Epilogue& epilogue,
+          const Threads& threads) {
+  ChooseTarget();
+  HWY_DYNAMIC_DISPATCH(RunGemm)({m, a, lda, nullptr, b, c, ldc, &epilogue}, threads);
+}
+
+void Gemm(int64_t m, const RowSource& a, const PackedMatrix& b, float* c, int64_t ldc, const Epilogue& epilogue,
+          const Threads& threads) {
+  ChooseTarget();
+  HWY_DYNAMIC_DISPATCH(RunGemm)({m, nullptr, 0, &a, b, c, ldc, &epilogue}, threads);
+}
+
+void GemmUnpacked(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, const float* b, int64_t b_row_stride,
+                  int64_t b_col_stride, float* c, int64_t ldc, const Epilogue& epilogue, const Threads& threads) {
+  static thread_local Scratch scratch;
+  float* packed = scratch.Reserve(PackedBytes(k, n) / sizeof(float));
+  Gemm(m, a, lda, PackMatrix(b, k, n, b_row_stride, b_col_stride, packed, threads), c, ldc, epilogue, threads);
+}
+
+}  // namespace slipway::kernels
+#endif  // HWY_ONCE
