@@ -2,16 +2,16 @@
 // that a clock that changes or a neighbour on the machine hits both. SLIPWAY_ISA chooses the instruction set.
 
 #include <benchmark/benchmark.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <chrono>
-#include <cstdio>
+#include <cstdlib>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "kernels/gemm/gemm.h"
-#include "kernels/gemm/scratch.h"
 #include "kernels/targets.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -85,21 +85,38 @@ const Shape kShapes[] = {
     {49, 4608, 512},  {784, 144, 24},   {196, 480, 112},  {3136, 24, 144},   {128, 64, 128},
 };
 
-struct Buffers {
-  kernels::Scratch a, b, packed, c;
+/// Memory on huge pages where the system gives them, as weights should lie: a product that streams tens of megabytes
+/// else spends a tenth of its time on page walks.
+class HugeBuffer {
+ public:
+  explicit HugeBuffer(size_t floats) {
+    constexpr size_t kHuge = size_t{2} << 20;
+    const size_t bytes = (floats * sizeof(float) + kHuge - 1) / kHuge * kHuge;
+    memory_.reset(static_cast<float*>(std::aligned_alloc(kHuge, bytes)));
+#ifdef MADV_HUGEPAGE
+    if (std::getenv("NOHUGE") == nullptr) madvise(memory_.get(), bytes, MADV_HUGEPAGE);
+#endif
+  }
+  float* get() { return memory_.get(); }
+
+ private:
+  struct Free {
+    void operator()(float* p) const { std::free(p); }
+  };
+  std::unique_ptr<float, Free> memory_;
 };
 
 void Run(benchmark::State& state, Shape s, int thread_count, kernels::Activation activation) {
   const Threads threads(thread_count);
   const KeepWorkersAwake awake(threads);
-  Buffers mem;
-  float* a = mem.a.Reserve(s.m * s.k);
-  float* b = mem.b.Reserve(s.k * s.n);
-  float* c = mem.c.Reserve(s.m * s.n);
+  HugeBuffer a_memory(s.m * s.k), b_memory(s.k * s.n), c_memory(s.m * s.n);
+  HugeBuffer packed_memory(kernels::PackedBytes(s.k, s.n) / sizeof(float));
+  float* a = a_memory.get();
+  float* b = b_memory.get();
+  float* c = c_memory.get();
   for (int64_t i = 0; i < s.m * s.k; ++i) a[i] = static_cast<float>(i % 7) - 3;
   for (int64_t i = 0; i < s.k * s.n; ++i) b[i] = static_cast<float>(i % 5) - 2;
-  float* out = mem.packed.Reserve(kernels::PackedBytes(s.k, s.n) / sizeof(float));
-  const kernels::PackedMatrix packed = kernels::PackMatrix(b, s.k, s.n, s.n, 1, out, threads);
+  const kernels::PackedMatrix packed = kernels::PackMatrix(b, s.k, s.n, s.n, 1, packed_memory.get(), threads);
   const kernels::Epilogue epilogue{.activation = activation};
   const double flops = 2.0 * s.m * s.k * s.n;
   const int repeats = static_cast<int>(std::max(1.0, 2e7 / flops));

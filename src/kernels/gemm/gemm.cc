@@ -41,8 +41,8 @@ namespace HWY_NAMESPACE {
 
 // A panel's block of B, kBlockK x kPanelWidth, stays in the L1 or L2 cache while the rows of A pass over it; a block of A, at most
 // kBlockA floats, stays in L2 while the panels of B pass over that.
-constexpr int64_t kBlockK = 384;
-constexpr int64_t kBlockA = 96 * 1024;
+constexpr int64_t kBlockK = 1024;
+constexpr int64_t kBlockA = 128 * 1024;
 // Under this many multiply-adds waking a second thread costs more than it saves.
 constexpr int64_t kParallelWork = 200 * 1000;
 
@@ -172,12 +172,16 @@ void RunBlock(const GemmJob& job, const Blocking& s, int64_t row, int64_t rows, 
       const int cols = t.n <= kLanes ? 1 : kTileCols;
       t.ldb = cols * kLanes;
       t.b = b.data + col * b.k + k0 * t.ldb;
+      const char* next = reinterpret_cast<const char*>(p + 1 < panel_end ? t.b + b.k * t.ldb : t.b);
+      const int64_t block_bytes = t.k * t.ldb * sizeof(float);
+      t.prefetch_step = DivideUp(t.ldb * sizeof(float), tiles);
       t.bias = job.epilogue->bias == nullptr ? nullptr : job.epilogue->bias + col;
       for (int64_t i = 0; i < tiles; ++i) {
         // Rows are shared out evenly, so that no tile is left with one or two.
         const int64_t r = rows * i / tiles;
         const int64_t r_end = rows * (i + 1) / tiles;
         t.a = a + r * t.lda;
+        t.prefetch = next + i * block_bytes / tiles;
         t.c = job.c + (row + r) * job.ldc + col;
         t.residual = job.epilogue->residual == nullptr
                          ? nullptr

@@ -1,6 +1,5 @@
 // The inner kernel of the matrix product: a tile of C held in registers, for inclusion once a target.
 
-#include <hwy/cache_control.h>
 #include <hwy/highway.h>
 
 #include <array>
@@ -46,6 +45,8 @@ struct Tile {
   const float* b;  ///< k rows, ldb apart, of as many whole vectors as the tile has columns
   int64_t ldb;
   int64_t k;
+  const char* prefetch;  ///< what a coming tile reads of B: fetched to L2 meanwhile, prefetch_step bytes a step of k
+  int64_t prefetch_step;
   float* c;
   int64_t ldc;
   int n;                  ///< columns to store
@@ -169,6 +170,8 @@ template <int kRows, int kCols>
 HWY_NOINLINE void RunTile(const Tile& t) {
   constexpr int kChains = kRows * kCols;
   constexpr int kUnroll = kChains >= 8 ? 1 : kChains >= 4 ? 2 : 4;
+  // A tile of few rows is bound by the stream of B, which the hardware's prefetch loses at every page.
+  constexpr bool kStream = kRows * 3 <= kTileRows;
   const FloatTag d;
   FloatVec acc[kUnroll][kRows][kCols];
   SLIPWAY_UNROLL
@@ -186,12 +189,23 @@ HWY_NOINLINE void RunTile(const Tile& t) {
   const float* a[kBases];
   for (int i = 0; i < kBases; ++i) a[i] = t.a + 4 * i * lda;
   const float* b = t.b;
+  const char* prefetch = t.prefetch;
+  const int64_t prefetch_step = t.prefetch_step;
+  if constexpr (!kStream) {
+    for (int r = 0; r < kRows; ++r) {
+      for (int j = 0; j < kCols; ++j) __builtin_prefetch(t.c + r * t.ldc + j * kLanes, 1, 3);
+    }
+  }
   int64_t k = t.k;
   for (; k >= kUnroll; k -= kUnroll) {
     SLIPWAY_UNROLL
     for (int u = 0; u < kUnroll; ++u) {
-      // A tile of few rows is bound by the stream of B, which the hardware's prefetch loses at every page.
-      if constexpr (kRows * 3 <= kTileRows) hwy::Prefetch(b + 1024);
+      if constexpr (kStream) {
+        for (int j = 0; j < kCols; ++j) __builtin_prefetch(b + 1024 + j * kLanes, 0, 3);
+      } else {
+        __builtin_prefetch(prefetch, 0, 2);
+        prefetch += prefetch_step;
+      }
       Step<kRows, kCols>(a, lda, lda3, b, acc[u]);
       b += ldb;
       for (int i = 0; i < kBases; ++i) ++a[i];
