@@ -127,16 +127,23 @@ Blocking ChooseBlocking(const GemmJob& job, int threads) {
   // Few rows leave room for more of k, up to not cutting it at all.
   const int64_t max_k = std::max(kBlockK, kBlockA / 4 / job.m);
   s.block_k = RoundUp(DivideUp(k, DivideUp(k, max_k)), 8);
-  int64_t max_m = std::max<int64_t>(kTileRows, kBlockA / std::min(s.block_k, k) / kTileRows * kTileRows);
+  const int64_t max_m = std::max<int64_t>(kTileRows, kBlockA / std::min(s.block_k, k));
+  s.blocks_m = DivideUp(job.m, max_m);
   // Rows a multiple of 4 KB apart compete for the same few lines of the L1 cache.
   s.copy_a = job.source != nullptr || (job.lda % 1024 == 0 && job.m > 4);
+  const int64_t wanted_tasks = threads == 1 ? 1 : 4 * threads;
+  // Copied rows are copied once a range of tasks: then a range is a block of rows with all panels, if there are rows enough.
   const bool whole_rows = s.copy_a && job.m >= 4 * kTileRows * threads;
-  if (whole_rows) max_m = std::min(max_m, RoundUp(DivideUp(job.m, threads), kTileRows));
-  s.block_m = RoundUp(DivideUp(job.m, DivideUp(job.m, max_m)), kTileRows);
+  const int64_t panels_apart = whole_rows ? 1 : s.panels;
+  const int64_t least_m = whole_rows ? 4 * kTileRows : 2 * kTileRows;
+  if (s.blocks_m * panels_apart < wanted_tasks) {
+    s.blocks_m = std::max(s.blocks_m, std::min(DivideUp(wanted_tasks, panels_apart), job.m / least_m));
+  }
+  if (whole_rows) s.blocks_m = RoundUp(s.blocks_m, threads);
+  s.block_m = DivideUp(job.m, s.blocks_m);
   s.blocks_m = DivideUp(job.m, s.block_m);
   const int64_t tasks = s.blocks_m * s.panels;
-  // Copied rows are copied once a range, so ranges are large then.
-  s.grain = whole_rows ? s.panels : DivideUp(tasks, s.copy_a ? threads : 4 * threads);
+  s.grain = whole_rows ? s.panels : DivideUp(tasks, s.copy_a ? threads : wanted_tasks);
   return s;
 }
 

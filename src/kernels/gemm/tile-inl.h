@@ -202,7 +202,7 @@ HWY_NOINLINE void RunTile(const Tile& t) {
     for (int u = 0; u < kUnroll; ++u) {
       if constexpr (kStream) {
         for (int j = 0; j < kCols; ++j) __builtin_prefetch(b + 1024 + j * kLanes, 0, 3);
-      } else {
+      } else if constexpr (kCols > 1) {
         __builtin_prefetch(prefetch, 0, 2);
         prefetch += prefetch_step;
       }
