@@ -43,8 +43,9 @@ namespace HWY_NAMESPACE {
 // kBlockA floats, stays in L2 while the panels of B pass over that.
 constexpr int64_t kBlockK = 1024;
 constexpr int64_t kBlockA = 128 * 1024;
-// Under this many multiply-adds waking a second thread costs more than it saves.
-constexpr int64_t kParallelWork = 200 * 1000;
+// Under this many multiply-adds sharing the work costs more than it saves. Few rows are bound by the reading of B instead,
+// and one counts as two.
+constexpr int64_t kParallelWork = 256 * 1024;
 
 /// Columns that the packed matrix has memory for: the last panel is one vector wide where that holds its columns.
 int64_t PaddedColumns(int64_t n) {
@@ -153,6 +154,8 @@ void RunBlock(const GemmJob& job, const Blocking& s, int64_t row, int64_t rows, 
   const PackedMatrix& b = job.b;
   const int64_t tiles = DivideUp(rows, kTileRows);
   const int64_t padded_k = s.block_k + 16;
+  const float* residual = job.epilogue->residual;
+  const int64_t residual_stride = job.epilogue->residual_stride;
   float* copy = s.copy_a ? scratch.Reserve(rows * padded_k) : nullptr;
   int64_t k0 = 0;
   do {
@@ -179,21 +182,21 @@ void RunBlock(const GemmJob& job, const Blocking& s, int64_t row, int64_t rows, 
       const int cols = t.n <= kLanes ? 1 : kTileCols;
       t.ldb = cols * kLanes;
       t.b = b.data + col * b.k + k0 * t.ldb;
-      const char* next = reinterpret_cast<const char*>(p + 1 < panel_end ? t.b + b.k * t.ldb : t.b);
-      const int64_t block_bytes = t.k * t.ldb * sizeof(float);
+      t.prefetch = reinterpret_cast<const char*>(p + 1 < panel_end ? t.b + b.k * t.ldb : t.b);
+      const int64_t prefetch_bytes = t.k * t.ldb * sizeof(float) / tiles;
       t.prefetch_step = DivideUp(t.ldb * sizeof(float), tiles);
       t.bias = job.epilogue->bias == nullptr ? nullptr : job.epilogue->bias + col;
+      t.a = a;
+      t.c = job.c + row * job.ldc + col;
+      t.residual = residual == nullptr ? nullptr : residual + row * residual_stride + col;
       for (int64_t i = 0; i < tiles; ++i) {
         // Rows are shared out evenly, so that no tile is left with one or two.
-        const int64_t r = rows * i / tiles;
-        const int64_t r_end = rows * (i + 1) / tiles;
-        t.a = a + r * t.lda;
-        t.prefetch = next + i * block_bytes / tiles;
-        t.c = job.c + (row + r) * job.ldc + col;
-        t.residual = job.epilogue->residual == nullptr
-                         ? nullptr
-                         : job.epilogue->residual + (row + r) * job.epilogue->residual_stride + col;
-        ChooseTile(static_cast<int>(r_end - r), cols)(t);
+        const int64_t tile_rows = rows / tiles + (i < rows % tiles ? 1 : 0);
+        ChooseTile(static_cast<int>(tile_rows), cols)(t);
+        t.a += tile_rows * t.lda;
+        t.c += tile_rows * t.ldc;
+        t.prefetch += prefetch_bytes;
+        if (residual != nullptr) t.residual += tile_rows * residual_stride;
       }
     }
     k0 += t.k;
@@ -202,7 +205,7 @@ void RunBlock(const GemmJob& job, const Blocking& s, int64_t row, int64_t rows, 
 
 void RunGemm(const GemmJob& job, const Threads& threads) {
   if (job.m <= 0 || job.b.n <= 0) return;
-  const bool small = job.m * job.b.n * std::max<int64_t>(1, job.b.k) < kParallelWork;
+  const bool small = std::max<int64_t>(2, job.m) * job.b.n * std::max<int64_t>(1, job.b.k) < kParallelWork;
   const Blocking s = ChooseBlocking(job, small ? 1 : threads.count());
   const auto run = [&](int64_t begin, int64_t end) HWY_ATTR {
     for (int64_t task = begin; task < end;) {
