@@ -85,7 +85,7 @@ const Shape kShapes[] = {
     {8, 128, 128},
 };
 
-void Run(benchmark::State& state, Shape s, int thread_count, kernels::Activation activation) {
+void Run(benchmark::State& state, Shape s, int thread_count, kernels::Activation activation, bool unpacked) {
   const Threads threads(thread_count);
   const KeepWorkersAwake awake(threads);
   kernels::Scratch memory[4];
@@ -103,7 +103,13 @@ void Run(benchmark::State& state, Shape s, int thread_count, kernels::Activation
   for (auto _ : state) {
     peaks.push_back(PeakOnce(threads));
     const double start = Seconds();
-    for (int i = 0; i < repeats; ++i) kernels::Gemm(s.m, a, s.k, packed, c, s.n, epilogue, threads);
+    for (int i = 0; i < repeats; ++i) {
+      if (unpacked) {
+        kernels::GemmUnpacked(s.m, s.n, s.k, a, s.k, b, 1, s.k, c, s.n, epilogue, threads);
+      } else {
+        kernels::Gemm(s.m, a, s.k, packed, c, s.n, epilogue, threads);
+      }
+    }
     seconds.push_back((Seconds() - start) / repeats);
     state.SetIterationTime(seconds.back());
   }
@@ -117,16 +123,17 @@ void Run(benchmark::State& state, Shape s, int thread_count, kernels::Activation
 }
 
 void Register() {
+  const auto add = [](const std::string& kind, int threads, const Shape& s, kernels::Activation activation, bool unpacked) {
+    const std::string name = std::string(kernels::IsaName()) + "/" + std::to_string(threads) + "T/" + kind +
+                             std::to_string(s.m) + "x" + std::to_string(s.k) + "x" + std::to_string(s.n);
+    benchmark::RegisterBenchmark(name.c_str(), Run, s, threads, activation, unpacked)->UseManualTime()->Iterations(100);
+  };
   for (const int threads : {1, 2}) {
-    for (const Shape& s : kShapes) {
-      const std::string name = std::string(kernels::IsaName()) + "/" + std::to_string(threads) + "T/" + std::to_string(s.m) +
-                               "x" + std::to_string(s.k) + "x" + std::to_string(s.n);
-      benchmark::RegisterBenchmark(name.c_str(), Run, s, threads, kernels::Activation::kNone)->UseManualTime()->Iterations(100);
+    for (const Shape& s : kShapes) add("", threads, s, kernels::Activation::kNone, false);
+    add("gelu/", threads, {128, 768, 3072}, kernels::Activation::kGelu, false);
+    for (const Shape& s : {Shape{128, 64, 128}, Shape{128, 768, 768}, Shape{8, 768, 768}}) {
+      add("transposed_unpacked/", threads, s, kernels::Activation::kNone, true);
     }
-    benchmark::RegisterBenchmark((std::string(kernels::IsaName()) + "/" + std::to_string(threads) + "T/gelu/128x768x3072").c_str(),
-                                 Run, Shape{128, 768, 3072}, threads, kernels::Activation::kGelu)
-        ->UseManualTime()
-        ->Iterations(100);
   }
 }
 

@@ -24,6 +24,9 @@ struct GemmJob {
   int64_t lda;
   const RowSource* source;
   PackedMatrix b;
+  bool packed;  ///< else b.data is a matrix with these strides
+  int64_t b_row_stride;
+  int64_t b_col_stride;
   float* c;
   int64_t ldc;
   const Epilogue* epilogue;
@@ -148,12 +151,31 @@ Blocking ChooseBlocking(const GemmJob& job, int threads) {
   return s;
 }
 
+/// Where a tile finds rows [k0, k0 + t.k) of the panel at column col, in t.b and t.ldb. `scratch` takes panels packed on the way.
+HWY_INLINE void FindPanel(const GemmJob& job, int64_t col, int64_t k0, int cols, float* scratch, Tile& t) {
+  const PackedMatrix& b = job.b;
+  t.ldb = cols * kLanes;
+  if (job.packed) {
+    t.b = b.data + col * b.k + k0 * t.ldb;
+    return;
+  }
+  t.b = b.data + k0 * job.b_row_stride + col * job.b_col_stride;
+  // One pass of a tile over the panel: copying it first would only be a second one.
+  if (job.m <= kTileRows && job.b_col_stride == 1 && t.n == t.ldb) {
+    t.ldb = job.b_row_stride;
+    return;
+  }
+  PackPanel(t.b, t.k, t.n, job.b_row_stride, job.b_col_stride, t.ldb, scratch);
+  t.b = scratch;
+}
+
 /// Rows [row, row + rows) of the product for panels [panel, panel_end).
 void RunBlock(const GemmJob& job, const Blocking& s, int64_t row, int64_t rows, int64_t panel, int64_t panel_end) {
-  static thread_local Scratch scratch;
+  static thread_local Scratch scratch, panel_memory;
   const PackedMatrix& b = job.b;
   const int64_t tiles = DivideUp(rows, kTileRows);
   const int64_t padded_k = s.block_k + 16;
+  float* panel_scratch = job.packed ? nullptr : panel_memory.Reserve(s.block_k * kPanelWidth);
   const float* residual = job.epilogue->residual;
   const int64_t residual_stride = job.epilogue->residual_stride;
   float* copy = s.copy_a ? scratch.Reserve(rows * padded_k) : nullptr;
@@ -180,9 +202,8 @@ void RunBlock(const GemmJob& job, const Blocking& s, int64_t row, int64_t rows, 
       const int64_t col = p * kPanelWidth;
       t.n = static_cast<int>(std::min<int64_t>(b.n - col, kPanelWidth));
       const int cols = t.n <= kLanes ? 1 : kTileCols;
-      t.ldb = cols * kLanes;
-      t.b = b.data + col * b.k + k0 * t.ldb;
-      t.prefetch = reinterpret_cast<const char*>(p + 1 < panel_end ? t.b + b.k * t.ldb : t.b);
+      FindPanel(job, col, k0, cols, panel_scratch, t);
+      t.prefetch = reinterpret_cast<const char*>(p + 1 < panel_end && job.packed ? t.b + b.k * t.ldb : t.b);
       const int64_t prefetch_bytes = t.k * t.ldb * sizeof(float) / tiles;
       t.prefetch_step = DivideUp(t.ldb * sizeof(float), tiles);
       t.bias = job.epilogue->bias == nullptr ? nullptr : job.epilogue->bias + col;
@@ -249,20 +270,19 @@ PackedMatrix PackMatrix(const float* b, int64_t k, int64_t n, int64_t row_stride
 void Gemm(int64_t m, const float* a, int64_t lda, const PackedMatrix& b, float* c, int64_t ldc, const Epilogue& epilogue,
           const Threads& threads) {
   ChooseTarget();
-  HWY_DYNAMIC_DISPATCH(RunGemm)({m, a, lda, nullptr, b, c, ldc, &epilogue}, threads);
+  HWY_DYNAMIC_DISPATCH(RunGemm)({m, a, lda, nullptr, b, true, 0, 0, c, ldc, &epilogue}, threads);
 }
 
 void Gemm(int64_t m, const RowSource& a, const PackedMatrix& b, float* c, int64_t ldc, const Epilogue& epilogue,
           const Threads& threads) {
   ChooseTarget();
-  HWY_DYNAMIC_DISPATCH(RunGemm)({m, nullptr, 0, &a, b, c, ldc, &epilogue}, threads);
+  HWY_DYNAMIC_DISPATCH(RunGemm)({m, nullptr, 0, &a, b, true, 0, 0, c, ldc, &epilogue}, threads);
 }
 
 void GemmUnpacked(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, const float* b, int64_t b_row_stride,
                   int64_t b_col_stride, float* c, int64_t ldc, const Epilogue& epilogue, const Threads& threads) {
-  static thread_local Scratch scratch;
-  float* packed = scratch.Reserve(PackedBytes(k, n) / sizeof(float));
-  Gemm(m, a, lda, PackMatrix(b, k, n, b_row_stride, b_col_stride, packed, threads), c, ldc, epilogue, threads);
+  ChooseTarget();
+  HWY_DYNAMIC_DISPATCH(RunGemm)({m, a, lda, nullptr, {k, n, b}, false, b_row_stride, b_col_stride, c, ldc, &epilogue}, threads);
 }
 
 }  // namespace slipway::kernels

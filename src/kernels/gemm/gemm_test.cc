@@ -158,7 +158,10 @@ TEST(Gemm, OddSizes) {
   ForEachTarget([] {
     for (const int64_t m : {1, 2, 3, 5, 7, 11, 12, 13, 17, 25}) {
       for (const int64_t n : {1, 2, 3, 5, 7, 13, 16, 17, 31, 33, 64, 65}) {
-        for (const int64_t k : {0, 1, 2, 3, 5, 7, 13, 31}) Check({m, n, k}, How::kPacked, {}, false, 1);
+        for (const int64_t k : {0, 1, 2, 3, 5, 7, 13, 31}) {
+          Check({m, n, k}, How::kPacked, {}, false, 1);
+          Check({m, n, k}, How::kUnpacked, {}, false, 1);
+        }
       }
     }
   });
@@ -166,7 +169,7 @@ TEST(Gemm, OddSizes) {
 
 TEST(Gemm, ManyBlocks) {
   const Shape shapes[] = {{65, 65, 257}, {255, 33, 385}, {17, 31, 1000}, {1, 257, 1031},  {2, 65, 3000}, {300, 17, 400},
-                          {64, 64, 768}, {33, 100, 1024}, {700, 5, 150}, {130, 130, 1021}};
+                          {64, 64, 768}, {33, 100, 1024}, {700, 5, 150}, {130, 130, 1021}, {37, 40, 2500}};
   ForEachTarget([&] {
     for (const Shape& s : shapes) {
       for (const How how : {How::kPacked, How::kPackedTransposed, How::kPackedStrided, How::kSource, How::kUnpacked,
