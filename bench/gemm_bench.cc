@@ -123,7 +123,8 @@ void Run(benchmark::State& state, Shape s, int thread_count, kernels::Activation
 }
 
 void Register() {
-  const auto add = [](const std::string& kind, int threads, const Shape& s, kernels::Activation activation, bool unpacked) {
+  const auto add = [](const std::string& kind, int threads, const Shape& s, kernels::Activation activation,
+                      bool unpacked) {
     const std::string name = std::string(kernels::IsaName()) + "/" + std::to_string(threads) + "T/" + kind +
                              std::to_string(s.m) + "x" + std::to_string(s.k) + "x" + std::to_string(s.n);
     benchmark::RegisterBenchmark(name.c_str(), Run, s, threads, activation, unpacked)->UseManualTime()->Iterations(100);

@@ -12,7 +12,8 @@
 namespace slipway::kernels {
 
 /// Chooses the instruction set that kernels run on, once for the process: the best the CPU has, or the one that
-/// SLIPWAY_ISA names (scalar, sse4, avx2, avx3, neon). Throws Error(kInvalidArgument) where the CPU or this build lacks that one.
+/// SLIPWAY_ISA names (scalar, sse4, avx2, avx3, neon). Throws Error(kInvalidArgument) where the CPU or this build lacks
+/// that one.
 /// A file that dispatches calls this first; it costs a load and a branch.
 void ChooseTarget();
 

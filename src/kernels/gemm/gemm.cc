@@ -42,12 +42,12 @@ HWY_BEFORE_NAMESPACE();
 namespace slipway::kernels {
 namespace HWY_NAMESPACE {
 
-// A panel's block of B, kBlockK x kPanelWidth, stays in the L1 or L2 cache while the rows of A pass over it; a block of A, at most
-// kBlockA floats, stays in L2 while the panels of B pass over that.
+// A panel's block of B, kBlockK x kPanelWidth, stays in the L2 cache while the rows of A pass over it; a block of A, at
+// most kBlockA floats, stays there while the panels of B pass over that.
 constexpr int64_t kBlockK = 1024;
 constexpr int64_t kBlockA = 128 * 1024;
-// Under this many multiply-adds sharing the work costs more than it saves. Few rows are bound by the reading of B instead,
-// and one counts as two.
+// Under this many multiply-adds sharing the work costs more than it saves. One row is bound by the reading of B instead,
+// and counts as two.
 constexpr int64_t kParallelWork = 256 * 1024;
 
 /// Columns that the packed matrix has memory for: the last panel is one vector wide where that holds its columns.
@@ -67,8 +67,10 @@ HWY_INLINE void Transpose4(const float* in, int64_t in_stride, float* out, int64
   const hn::RepartitionToWide<decltype(d)> dw;
   const auto r0 = hn::LoadU(d, in), r1 = hn::LoadU(d, in + in_stride);
   const auto r2 = hn::LoadU(d, in + 2 * in_stride), r3 = hn::LoadU(d, in + 3 * in_stride);
-  const auto low01 = hn::BitCast(dw, hn::InterleaveLower(d, r0, r1)), low23 = hn::BitCast(dw, hn::InterleaveLower(d, r2, r3));
-  const auto high01 = hn::BitCast(dw, hn::InterleaveUpper(d, r0, r1)), high23 = hn::BitCast(dw, hn::InterleaveUpper(d, r2, r3));
+  const auto low01 = hn::BitCast(dw, hn::InterleaveLower(d, r0, r1));
+  const auto low23 = hn::BitCast(dw, hn::InterleaveLower(d, r2, r3));
+  const auto high01 = hn::BitCast(dw, hn::InterleaveUpper(d, r0, r1));
+  const auto high23 = hn::BitCast(dw, hn::InterleaveUpper(d, r2, r3));
   hn::StoreU(hn::BitCast(d, hn::InterleaveLower(dw, low01, low23)), d, out);
   hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(dw, low01, low23)), d, out + out_stride);
   hn::StoreU(hn::BitCast(d, hn::InterleaveLower(dw, high01, high23)), d, out + 2 * out_stride);
@@ -77,7 +79,8 @@ HWY_INLINE void Transpose4(const float* in, int64_t in_stride, float* out, int64
 }
 
 /// Packs `cols` columns of k rows into a panel `width` wide.
-void PackPanel(const float* b, int64_t k, int64_t cols, int64_t row_stride, int64_t col_stride, int64_t width, float* out) {
+void PackPanel(const float* b, int64_t k, int64_t cols, int64_t row_stride, int64_t col_stride, int64_t width,
+               float* out) {
   int64_t done = 0;
   if (row_stride == 1 && col_stride != 1) {
     const int64_t k4 = k / 4 * 4;
@@ -109,7 +112,8 @@ void PackPanels(const float* b, int64_t k, int64_t n, int64_t row_stride, int64_
     for (int64_t p = begin; p < end; ++p) {
       const int64_t col = p * kPanelWidth;
       const int64_t cols = std::min<int64_t>(n - col, kPanelWidth);
-      PackPanel(b + col * col_stride, k, cols, row_stride, col_stride, cols <= kLanes ? kLanes : kPanelWidth, out + col * k);
+      const int64_t width = cols <= kLanes ? kLanes : kPanelWidth;
+      PackPanel(b + col * col_stride, k, cols, row_stride, col_stride, width, out + col * k);
     }
   });
 }
@@ -136,8 +140,9 @@ Blocking ChooseBlocking(const GemmJob& job, int threads) {
   // Rows a multiple of 4 KB apart compete for the same few lines of the L1 cache.
   s.copy_a = job.source != nullptr || (job.lda % 1024 == 0 && job.m > 4);
   const int64_t wanted_tasks = threads == 1 ? 1 : 4 * threads;
-  // Copied rows are copied once a range of tasks: then a range is a block of rows with all panels, if there are rows enough.
-  const bool whole_rows = s.copy_a && job.m >= 4 * kTileRows * threads;
+  // If there are rows enough, a range of tasks is a block of rows with all panels: each thread writes lines of C of its
+  // own, and copies the rows once. A matrix that is packed on the way would be packed again for each block.
+  const bool whole_rows = s.copy_a ? job.m >= 4 * kTileRows * threads : job.packed && job.m >= 4 * kTileRows * wanted_tasks;
   const int64_t panels_apart = whole_rows ? 1 : s.panels;
   const int64_t least_m = whole_rows ? 4 * kTileRows : 2 * kTileRows;
   if (s.blocks_m * panels_apart < wanted_tasks) {
@@ -151,7 +156,8 @@ Blocking ChooseBlocking(const GemmJob& job, int threads) {
   return s;
 }
 
-/// Where a tile finds rows [k0, k0 + t.k) of the panel at column col, in t.b and t.ldb. `scratch` takes panels packed on the way.
+/// Where a tile finds rows [k0, k0 + t.k) of the panel at column col, in t.b and t.ldb. `scratch` takes panels that are
+/// packed on the way.
 HWY_INLINE void FindPanel(const GemmJob& job, int64_t col, int64_t k0, int cols, float* scratch, Tile& t) {
   const PackedMatrix& b = job.b;
   t.ldb = cols * kLanes;
@@ -282,7 +288,8 @@ void Gemm(int64_t m, const RowSource& a, const PackedMatrix& b, float* c, int64_
 void GemmUnpacked(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, const float* b, int64_t b_row_stride,
                   int64_t b_col_stride, float* c, int64_t ldc, const Epilogue& epilogue, const Threads& threads) {
   ChooseTarget();
-  HWY_DYNAMIC_DISPATCH(RunGemm)({m, a, lda, nullptr, {k, n, b}, false, b_row_stride, b_col_stride, c, ldc, &epilogue}, threads);
+  const GemmJob job = {m, a, lda, nullptr, {k, n, b}, false, b_row_stride, b_col_stride, c, ldc, &epilogue};
+  HWY_DYNAMIC_DISPATCH(RunGemm)(job, threads);
 }
 
 }  // namespace slipway::kernels

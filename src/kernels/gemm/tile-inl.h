@@ -50,7 +50,7 @@ struct Tile {
   float* c;
   int64_t ldc;
   int n;                  ///< columns to store
-  bool first;             ///< part of the sum: scale, bias and residual come in here, so that a residual may be C itself
+  bool first;             ///< part of the sum: bias and residual come in here, so that a residual may be C itself
   bool last;              ///< activation comes in here
   const float* bias;      ///< at the tile's first column, or null
   const float* residual;  ///< at the tile's first element, or null
@@ -159,7 +159,8 @@ HWY_INLINE void Step(const float* const (&a)[(kRows + 3) / 4], int64_t lda, int6
   SLIPWAY_UNROLL
   for (int r = 0; r < kRows; ++r) {
     const float* base = a[r / 4];
-    const FloatVec av = hn::Set(d, r % 4 == 0 ? base[0] : r % 4 == 1 ? base[lda] : r % 4 == 2 ? base[2 * lda] : base[lda3]);
+    const int64_t offset = r % 4 == 3 ? lda3 : r % 4 * lda;
+    const FloatVec av = hn::Set(d, base[offset]);
     SLIPWAY_UNROLL
     for (int j = 0; j < kCols; ++j) acc[r][j] = hn::MulAdd(av, bv[j], acc[r][j]);
   }
