@@ -18,8 +18,8 @@ namespace HWY_NAMESPACE {
 
 constexpr float kInfinity = __builtin_huge_valf();
 
-/// Calls f(activate), where activate(d, v) is the activation that the epilogue names as an inlinable function object; so
-/// that a loop inside f has no switch in it.
+/// Calls f(activate), where activate(d, v) is the activation that the epilogue names as an inlinable function object;
+/// so that a loop inside f has no switch in it.
 template <class F>
 HWY_INLINE void WithActivation(const Epilogue& e, const F& f) {
   const float alpha = e.alpha;

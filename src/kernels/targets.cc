@@ -12,7 +12,7 @@
 namespace slipway::kernels {
 namespace {
 
-/// The sets that kernels are compiled for and the CPU has, best first; the fallback that needs no instructions comes last.
+/// The sets that kernels are compiled for and the CPU has, best first; plain scalar code comes last.
 std::vector<int64_t> UsableTargets() {
   std::vector<int64_t> usable;
   for (int64_t rest = hwy::SupportedTargets() & HWY_TARGETS; rest != 0; rest &= rest - 1) {

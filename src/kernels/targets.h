@@ -20,8 +20,8 @@ void ChooseTarget();
 /// The name of the instruction set that kernels run on: "AVX2", "AVX3" (AVX-512), "NEON", …
 const char* IsaName();
 
-/// Calls f() once for each instruction set that both this build and the CPU have, with kernels dispatching to it, and goes
-/// back to the first choice. For tests: matrices packed for one set are of no use to another. Not thread-safe.
+/// Calls f() once for each instruction set that both this build and the CPU have, with kernels dispatching to it, and
+/// goes back to the first choice. For tests: matrices packed for one set are of no use to another. Not thread-safe.
 void ForEachTarget(FunctionRef<void()> f);
 
 }  // namespace slipway::kernels

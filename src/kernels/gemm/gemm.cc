@@ -46,8 +46,8 @@ namespace HWY_NAMESPACE {
 // most kBlockA floats, stays there while the panels of B pass over that.
 constexpr int64_t kBlockK = 1024;
 constexpr int64_t kBlockA = 128 * 1024;
-// Under this many multiply-adds sharing the work costs more than it saves. One row is bound by the reading of B instead,
-// and counts as two.
+// Under this many multiply-adds sharing the work costs more than it saves. One row is bound by the reading of B
+// instead, and counts as two.
 constexpr int64_t kParallelWork = 256 * 1024;
 
 /// Columns that the packed matrix has memory for: the last panel is one vector wide where that holds its columns.
@@ -142,7 +142,8 @@ Blocking ChooseBlocking(const GemmJob& job, int threads) {
   const int64_t wanted_tasks = threads == 1 ? 1 : 4 * threads;
   // If there are rows enough, a range of tasks is a block of rows with all panels: each thread writes lines of C of its
   // own, and copies the rows once. A matrix that is packed on the way would be packed again for each block.
-  const bool whole_rows = s.copy_a ? job.m >= 4 * kTileRows * threads : job.packed && job.m >= 4 * kTileRows * wanted_tasks;
+  const int64_t row_ranges = job.m / (4 * kTileRows);
+  const bool whole_rows = s.copy_a ? row_ranges >= threads : job.packed && row_ranges >= wanted_tasks;
   const int64_t panels_apart = whole_rows ? 1 : s.panels;
   const int64_t least_m = whole_rows ? 4 * kTileRows : 2 * kTileRows;
   if (s.blocks_m * panels_apart < wanted_tasks) {

@@ -51,8 +51,8 @@ double Activate(const Epilogue& e, double x) {
   return x;
 }
 
-/// What a product of the given operands must give, and how far off each element may be: the rounding of k products in any
-/// order, and of the activation.
+/// What a product of the given operands must give, and how far off each element may be: the rounding of k products in
+/// any order, and of the activation.
 struct Expected {
   std::vector<double> value;
   std::vector<double> bound;
@@ -173,7 +173,8 @@ TEST(Gemm, OddSizes) {
 
 TEST(Gemm, ManyBlocks) {
   const Shape shapes[] = {{65, 65, 257}, {255, 33, 385}, {17, 31, 1000}, {1, 257, 1031},  {2, 65, 3000}, {300, 17, 400},
-                          {64, 64, 768}, {33, 100, 1024}, {700, 5, 150}, {130, 130, 1021}, {37, 40, 2500}, {500, 30, 40}};
+                          {64, 64, 768}, {33, 100, 1024}, {700, 5, 150}, {130, 130, 1021}, {37, 40, 2500},
+                          {500, 30, 40}};
   ForEachTarget([&] {
     for (const Shape& s : shapes) {
       for (const How how : {How::kPacked, How::kPackedTransposed, How::kPackedStrided, How::kSource, How::kUnpacked,
