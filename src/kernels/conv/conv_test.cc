@@ -58,7 +58,7 @@ ConvShape ShapeOf(const Case& t) {
 
 std::string Describe(const Case& t) {
   const auto n = [](int64_t v) { return std::to_string(v); };
-  return "c" + n(t.a.c) + " oc" + n(t.a.oc) + " k" + n(t.a.kh) + "x" + n(t.a.kw) + " s" + n(t.a.stride_h) + "," +
+  return std::string("c") + n(t.a.c) + " oc" + n(t.a.oc) + " k" + n(t.a.kh) + "x" + n(t.a.kw) + " s" + n(t.a.stride_h) + "," +
          n(t.a.stride_w) + " d" + n(t.a.dilation_h) + "," + n(t.a.dilation_w) + " g" + n(t.a.groups) + " n" + n(t.n) + " " +
          n(t.h) + "x" + n(t.w) + " pad " + n(t.top) + "," + n(t.left) + "," + n(t.bottom) + "," + n(t.right);
 }

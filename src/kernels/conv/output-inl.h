@@ -48,7 +48,7 @@ HWY_INLINE void StoreFirst(ConvVec v, float* to, size_t count) {
   }
 }
 
-HWY_NOINLINE void ActivateVectors(const Epilogue& e, ConvVec* v, int64_t count) {
+[[maybe_unused]] HWY_NOINLINE void ActivateVectors(const Epilogue& e, ConvVec* v, int64_t count) {
   WithActivation(e, [&](auto activate) HWY_ATTR {
     for (int64_t i = 0; i < count; ++i) v[i] = activate(ConvTag(), v[i]);
   });
