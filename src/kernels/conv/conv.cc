@@ -5,8 +5,9 @@
 namespace slipway::kernels {
 namespace {
 
-constexpr ConvAlgorithm kAll[] = {ConvAlgorithm::kGemm, ConvAlgorithm::kDepthwise, ConvAlgorithm::kWinograd2,
-                                  ConvAlgorithm::kWinograd4};
+/// In the order in which they stand in for one another.
+constexpr ConvAlgorithm kAll[] = {ConvAlgorithm::kWinograd4, ConvAlgorithm::kWinograd2, ConvAlgorithm::kDepthwise,
+                                  ConvAlgorithm::kGemm};
 
 /// The transforms cost a pass over the pixels, and pay only where a pixel meets enough channels behind them.
 constexpr int64_t kWinogradChannels = 32;
@@ -16,9 +17,10 @@ ConvAlgorithm Fastest(const ConvAttributes& a, const ConvShape& s) {
   if (!PackedConv::Supports(a, ConvAlgorithm::kWinograd4) || std::min(a.c, a.oc) < kWinogradChannels) {
     return ConvAlgorithm::kGemm;
   }
-  // With few tiles an image the transformed weights, 4 times the plain ones, are read for too few products.
-  const int64_t tiles = s.n * CeilDiv(s.oh, 4) * CeilDiv(s.ow, 4);
-  return tiles >= 16 ? ConvAlgorithm::kWinograd4 : ConvAlgorithm::kGemm;
+  // The transformed weights are 4 or 16/9 times the plain ones and come from memory: it takes a few tiles to be worth that.
+  const auto tiles = [&s](int64_t side) { return s.n * CeilDiv(s.oh, side) * CeilDiv(s.ow, side); };
+  if (tiles(4) >= 32) return ConvAlgorithm::kWinograd4;
+  return tiles(2) >= 12 ? ConvAlgorithm::kWinograd2 : ConvAlgorithm::kGemm;
 }
 
 }  // namespace

@@ -7,19 +7,22 @@
 namespace slipway::kernels {
 namespace {
 
-/// Runs of a few dozen floats are the rule (a row of the kernel over 3 channels): short of what pays for a memcpy call.
+/// Runs of a few dozen floats are the rule (a row of the kernel over 3 channels): short of what pays for a call of memcpy.
 inline void CopyRun(const float* from, int64_t count, float* to) {
   if (count >= 64) {
     std::memcpy(to, from, static_cast<size_t>(count) * sizeof(float));
-    return;
+  } else if (count >= 4) {
+    for (int64_t i = 0; i + 4 < count; i += 4) std::memcpy(to + i, from + i, 4 * sizeof(float));
+    std::memcpy(to + count - 4, from + count - 4, 4 * sizeof(float));
+  } else {
+    if (count > 0) to[0] = from[0];
+    if (count > 1) to[1] = from[1];
+    if (count > 2) to[2] = from[2];
   }
-  int64_t i = 0;
-  for (; i + 8 <= count; i += 8) std::memcpy(to + i, from + i, 8 * sizeof(float));
-  for (; i < count; ++i) to[i] = from[i];
 }
 
 inline void ZeroRun(int64_t count, float* to) {
-  for (int64_t i = 0; i < count; ++i) to[i] = 0;
+  if (count > 0) std::memset(to, 0, static_cast<size_t>(count) * sizeof(float));
 }
 
 /// im2col without the matrix: row = output pixel, column = (kh, kw, channel of the group).
@@ -38,11 +41,20 @@ class PatchRows : public RowSource {
   }
 
   void Read(int64_t row, int64_t rows, int64_t col, int64_t cols, float* out, int64_t stride) const override {
+    const bool whole = cols == a_.kh * taps_ * run_;
+    const int64_t last_y = s_.h - 1 - (a_.kh - 1) * a_.dilation_h;
+    const int64_t last_x = s_.w - 1 - (a_.kw - 1) * a_.dilation_w;
     int64_t ox = row % s_.ow;
     int64_t oy = row / s_.ow % s_.oh;
     int64_t image = row / (s_.ow * s_.oh);
     for (int64_t r = 0; r < rows; ++r, out += stride) {
-      ReadPixel(image, oy * a_.stride_h - s_.pad_top, ox * a_.stride_w - s_.pad_left, col, cols, out);
+      const int64_t y0 = oy * a_.stride_h - s_.pad_top;
+      const int64_t x0 = ox * a_.stride_w - s_.pad_left;
+      if (whole && y0 >= 0 && y0 <= last_y && x0 >= 0 && x0 <= last_x) {
+        ReadInside(x_ + ((image * s_.h + y0) * s_.w + x0) * a_.c + channel_, out);
+      } else {
+        ReadPixel(image, y0, x0, col, cols, out);
+      }
       if (++ox < s_.ow) continue;
       ox = 0;
       if (++oy < s_.oh) continue;
@@ -52,6 +64,14 @@ class PatchRows : public RowSource {
   }
 
  private:
+  /// All columns of a pixel whose taps are all in the image, the first at `from`.
+  void ReadInside(const float* from, float* out) const {
+    const int64_t tap_step = a_.dilation_w * a_.c;
+    for (int64_t ky = 0; ky < a_.kh; ++ky, from += a_.dilation_h * s_.w * a_.c) {
+      for (int64_t t = 0; t < taps_; ++t, out += run_) CopyRun(from + t * tap_step, run_, out);
+    }
+  }
+
   void ReadPixel(int64_t image, int64_t y0, int64_t x0, int64_t col, int64_t cols, float* out) const {
     int64_t segment = col / run_;
     int64_t begin = col % run_;

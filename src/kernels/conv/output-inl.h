@@ -66,10 +66,29 @@ HWY_INLINE void StorePixels(const Epilogue& e, const ConvVec* v, int64_t count, 
 #pragma GCC unroll 8
   for (int p = 0; p < kMost; ++p) out[p] = hn::MulAdd(v[p], scale, bias);
   if (e.residual != nullptr) {
-    for (int64_t p = 0; p < count; ++p) out[p] = hn::Add(out[p], LoadFirst(e.residual + at + p * pixel, lanes));
+#pragma GCC unroll 8
+    for (int p = 0; p < kMost; ++p) {
+      if (p < count) out[p] = hn::Add(out[p], LoadFirst(e.residual + at + p * pixel, lanes));
+    }
   }
-  if (e.activation != Activation::kNone) ActivateVectors(e, out, count);
-  for (int64_t p = 0; p < count; ++p) StoreFirst(out[p], y + at + p * pixel, lanes);
+  // The common ones here, the others, which are long, once.
+  if (e.activation == Activation::kRelu || e.activation == Activation::kClip) {
+    const bool clip = e.activation == Activation::kClip;
+    const float low = clip ? e.alpha : 0.0f;
+    const float high = clip ? e.beta : kInfinity;
+#pragma GCC unroll 8
+    for (int p = 0; p < kMost; ++p) out[p] = ClampNumber(d, out[p], low, high);
+  } else if (e.activation != Activation::kNone) {
+    // By way of a copy, so that `out` may stay in registers on the other paths.
+    ConvVec copy[kMost];
+    for (int p = 0; p < kMost; ++p) copy[p] = out[p];
+    ActivateVectors(e, copy, count);
+    for (int p = 0; p < kMost; ++p) out[p] = copy[p];
+  }
+#pragma GCC unroll 8
+  for (int p = 0; p < kMost; ++p) {
+    if (p < count) StoreFirst(out[p], y + at + p * pixel, lanes);
+  }
 }
 
 }  // namespace
