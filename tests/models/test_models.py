@@ -46,10 +46,10 @@ def test_model(case, level):
     options = slipway.SessionOptions()
     options.graph_optimization_level = getattr(slipway.GraphOptimizationLevel, LEVELS[level])
     session = slipway.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    for index, size in enumerate(zoo.MODELS[name].sizes):
+    for size in zoo.sizes(name, exporter):
         feeds = zoo.feeds(name, size, full)
         got = session.run(None, {i.name: feeds[i.name] for i in session.get_inputs()})
-        want = zoo.reference(name, index, full)
+        want = zoo.reference(name, size, full)
         assert len(got) == len(want)
         for output, g, w in zip(session.get_outputs(), got, want, strict=True):
             assert (g.shape, g.dtype) == (w.shape, w.dtype), f"{output.name} at {size}"

@@ -44,7 +44,9 @@ class Model:
     feeds: Callable[[dict[str, int]], dict[str, np.ndarray]] | None = None
     side: tuple[int, int] = (0, 0)  # Height and width of the image, small and full, where they are fixed.
     trace_only_axes: tuple[str, ...] = ()  # Axes that torch.export proves to be constant and so refuses to free.
+    traced_axes: tuple[str, ...] = ()  # Axes named in the TorchScript export whose size its graph still holds fixed.
     one_size: bool = False  # Full is small.
+    trained: bool = False  # The weights are real ones.
 
 
 class Call(nn.Module):
@@ -259,6 +261,7 @@ MODELS = {
         text_classifier,
         {"input_ids": ("batch_size", "seq_length")},
         tuple({"batch_size": size["batch"], "seq_length": size["seq"]} for size in TEXT_SIZES),
+        traced_axes=("seq_length",),
     ),
     "bert_three_inputs": text(
         bert(tf.BertModel),
@@ -268,7 +271,7 @@ MODELS = {
     ),
     "my_gelu": gelu(SymbolicGelu),
     "my_gelu_plain": gelu(PlainGelu),
-    "all_minilm_l6_v2": text(minilm, BERT_INPUTS, feeds=sentences, one_size=True),
+    "all_minilm_l6_v2": text(minilm, BERT_INPUTS, feeds=sentences, one_size=True, trained=True),
 }
 
 
@@ -283,7 +286,29 @@ def may_refuse(name, exporter, opset):
 def build(name, full=False):
     """The model in eval mode, with weights from seed 0."""
     torch.manual_seed(0)
-    return MODELS[name].build(full).eval()
+    model = MODELS[name].build(full).eval()
+    if not MODELS[name].trained:
+        stir(model)
+    return model
+
+
+def stir(model):
+    """Gives weights the sizes that training does. As libraries initialize them, biases and statistics do nothing, a
+    deep convolution net fades to zero, and a wrong answer would not show.
+    """
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight)
+            if isinstance(module, nn.BatchNorm2d | nn.LayerNorm):
+                module.weight.uniform_(0.5, 1.5)
+            if isinstance(module, nn.BatchNorm2d):
+                module.running_mean.normal_(std=0.1)
+                module.running_var.uniform_(0.5, 1.5)
+            if isinstance(getattr(module, "bias", None), nn.Parameter):
+                module.bias.normal_(std=0.1)
+            if hasattr(module, "layer_scale_parameter"):
+                module.layer_scale_parameter.uniform_(0.5, 1.5)
 
 
 def axes(name, full):
@@ -315,10 +340,21 @@ def feeds(name, size, full=False, seed=0):
     return made
 
 
+def sizes(name, exporter):
+    """The sizes at which to run this exporter's files: what a trace has fixed is as it was in the trace."""
+    model = MODELS[name]
+    fixed = model.traced_axes if exporter == "torchscript" else ()
+    return [size | {axis: example_size(model)[axis] for axis in fixed} for size in model.sizes]
+
+
+def reference(name, size, full=False):
+    """PyTorch's outputs at this size, as a list of NumPy arrays."""
+    return cached_reference(name, tuple(size.items()), full)
+
+
 @functools.lru_cache(maxsize=16)
-def reference(name, index, full=False):
-    """PyTorch's outputs at the model's `index`-th size, as a list of NumPy arrays."""
-    inputs = feeds(name, MODELS[name].sizes[index], full)
+def cached_reference(name, size, full):
+    inputs = feeds(name, dict(size), full)
     with torch.no_grad():
         out = build(name, full)(*(torch.from_numpy(v) for v in inputs.values()))
     return [o.numpy() for o in (out if isinstance(out, tuple) else (out,))]
@@ -365,11 +401,14 @@ def check(file, opset):
     onnx.checker.check_model(model)
 
 
+def example_size(model):
+    """The size to export at. No dynamic axis is 1 in it, since torch.export would take it for fixed."""
+    return {key: max(n, 2) for key, n in model.sizes[0].items()}
+
+
 def example(name, full):
-    """Inputs to export with. No dynamic axis is 1 in them, since torch.export would take it for fixed."""
-    model = MODELS[name]
-    size = {key: max(n, 2) for key, n in model.sizes[0].items()}
-    return tuple(torch.from_numpy(v) for v in feeds(name, size, full).values())
+    """Inputs to export with."""
+    return tuple(torch.from_numpy(v) for v in feeds(name, example_size(MODELS[name]), full).values())
 
 
 def dynamic(name, full, dropped=()):
