@@ -5,11 +5,12 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 PACKAGES := g++ cmake ninja-build pkg-config libhwy-dev libfmt-dev libprotozero-dev libcli11-dev nlohmann-json3-dev \
             libgtest-dev libgmock-dev libbenchmark-dev python3-dev python3-venv clang-format-16 git
-CXX_FILES = $(shell git ls-files '*.cc' '*.h')
+CXX_FILES = $(shell git -c safe.directory=$(CURDIR) ls-files '*.cc' '*.h')
 
 # The rooms whose tests also run under each sanitizer: what reads files and callers' input, and what threads share.
 ROOMS_asan := onnx graph session
 ROOMS_tsan := thread session
+export UBSAN_OPTIONS := halt_on_error=1:print_stacktrace=1
 
 .PHONY: help setup debian build test test-asan test-tsan demo bench lint format clean
 
@@ -47,13 +48,13 @@ build: setup
 	echo $(CURDIR)/python > $$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/slipway.pth
 
 test: build test-asan
-	ctest --test-dir build/release --output-on-failure -j $$(nproc)
+	ctest --test-dir build/release --no-tests=error --output-on-failure -j $$(nproc)
 	$(PYTHON) -m pytest
 
 test-asan test-tsan: test-%: setup
 	cmake --preset $*
 	cmake --build --preset $* --target $(foreach room,$(ROOMS_$*),$(if $(wildcard src/$(room)/*_test.cc),$(room)_test))
-	ctest --test-dir build/$* --output-on-failure -j $$(nproc) -R '^($(subst $() $(),|,$(ROOMS_$*)))\.'
+	ctest --test-dir build/$* --no-tests=error --output-on-failure -j $$(nproc) -R '^($(subst $() $(),|,$(ROOMS_$*)))\.'
 
 demo: build
 	$(PYTHON) examples/semantic_search.py
