@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <type_traits>
@@ -34,9 +35,11 @@ int AvailableThreads();
 /// from many threads, and calls nested in one another, neither block nor oversubscribe.
 class Threads {
  public:
-  /// `count` 0: as many as AvailableThreads().
+  /// `count` 0: as many as AvailableThreads(). Without `spin` workers sleep as soon as a call ends: the next one starts
+  /// later, and no CPU is used between the two.
   explicit Threads(int count = 0, bool spin = true);
   int count() const { return count_; }
+  bool spin() const { return spin_; }
 
   /// Runs body(begin, end) over disjoint ranges that cover [0, n). A range has a multiple of `grain` items (the last
   /// may be short); up to count() threads claim ranges as they become free. n <= grain runs on the caller alone.
@@ -51,14 +54,17 @@ class Threads {
   bool spin_;
 };
 
-/// While one lives, workers of the pool that the thread's parallel calls use spin between calls instead of sleeping: for the
-/// length of a session's run.
+/// While one lives, workers of the pool spin for longer after a parallel call (2 ms) before they sleep, so that they stay
+/// hot from one operator of a session's run to the next. Does nothing for one thread or where `threads` does not spin.
 class KeepWorkersAwake {
  public:
   explicit KeepWorkersAwake(const Threads& threads);
   ~KeepWorkersAwake();
   KeepWorkersAwake(const KeepWorkersAwake&) = delete;
   KeepWorkersAwake& operator=(const KeepWorkersAwake&) = delete;
+
+ private:
+  std::atomic<int>* count_ = nullptr;
 };
 
 }  // namespace slipway
