@@ -14,6 +14,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace slipway::kernels {
 namespace HWY_NAMESPACE {
+namespace {
 
 // Rows whose scores against a block of keys stay in L1 (25 KB).
 constexpr int64_t kQueryTile = 24;
@@ -196,6 +197,7 @@ void RunAttention(const AttentionArgs& args, const Threads& threads) {
   });
 }
 
+}  // namespace
 // NOLINTNEXTLINE(google-readability-namespace-comments)
 }  // namespace HWY_NAMESPACE
 }  // namespace slipway::kernels

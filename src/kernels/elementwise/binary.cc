@@ -11,6 +11,7 @@ HWY_BEFORE_NAMESPACE();
 namespace slipway::kernels {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
+namespace {
 
 using F32 = hn::ScalableTag<float>;
 using Vec = hn::Vec<F32>;
@@ -76,6 +77,7 @@ RowFunction RowFor(BinaryOp op) {
   return kRows[static_cast<size_t>(op)];
 }
 
+}  // namespace
 // NOLINTNEXTLINE(google-readability-namespace-comments)
 }  // namespace HWY_NAMESPACE
 }  // namespace slipway::kernels

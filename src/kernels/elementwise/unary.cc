@@ -13,6 +13,7 @@ HWY_BEFORE_NAMESPACE();
 namespace slipway::kernels {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
+namespace {
 
 using F32 = hn::ScalableTag<float>;
 using Vec = hn::Vec<F32>;
@@ -125,6 +126,7 @@ void UnaryRange(UnaryOp op, const float* x, float* y, int64_t n, float alpha, fl
   }
 }
 
+}  // namespace
 // NOLINTNEXTLINE(google-readability-namespace-comments)
 }  // namespace HWY_NAMESPACE
 }  // namespace slipway::kernels

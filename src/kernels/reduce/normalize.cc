@@ -14,6 +14,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace slipway::kernels {
 namespace HWY_NAMESPACE {
+namespace {
 
 struct Moments {
   float mean;
@@ -90,6 +91,7 @@ void NormalizeGroup(const float* x, float* y, int64_t channels, int64_t spatial,
   }
 }
 
+}  // namespace
 // NOLINTNEXTLINE(google-readability-namespace-comments)
 }  // namespace HWY_NAMESPACE
 }  // namespace slipway::kernels

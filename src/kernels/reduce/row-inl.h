@@ -106,12 +106,12 @@ struct FastMaxOp {
   static float Across(Vec v) { return hn::GetLane(hn::MaxOfLanes(F32(), v)); }
 };
 
-/// Op over f(x[i]). Four chains hide the latency of an addition; their length also bounds the rounding error of a sum.
+/// Op over `start` and f(x[i]). Four chains hide the latency of an addition; their length also bounds the rounding error of a sum.
 template <class Op, class F>
-HWY_INLINE float ReduceRow(const float* x, int64_t n, const F& f) {
+HWY_INLINE float ReduceRow(const float* x, int64_t n, const F& f, float start = Op::kIdentity) {
   const F32 d;
   const Vec identity = hn::Set(d, Op::kIdentity);
-  Vec a = identity;
+  Vec a = hn::IfThenElse(hn::FirstN(d, 1), hn::Set(d, start), identity);
   Vec b = identity;
   int64_t i = 0;
   if (n >= 4 * kLanes) {

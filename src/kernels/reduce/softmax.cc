@@ -15,6 +15,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace slipway::kernels {
 namespace HWY_NAMESPACE {
+namespace {
 
 void SoftmaxRow(const float* x, float* y, int64_t n, bool log) {
   const F32 d;
@@ -77,6 +78,7 @@ void SoftmaxColumns(const float* x, float* y, int64_t n, int64_t inner, int64_t 
   }
 }
 
+}  // namespace
 // NOLINTNEXTLINE(google-readability-namespace-comments)
 }  // namespace HWY_NAMESPACE
 }  // namespace slipway::kernels
