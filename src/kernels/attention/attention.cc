@@ -37,6 +37,8 @@ class Task {
   Task(const AttentionArgs& args, int64_t batch, int64_t kv_head, int64_t first, int64_t rows)
       : args_(args), batch_(batch), kv_head_(kv_head), first_(first), rows_(rows) {
     group_ = args.heads / args.kv_heads;
+    windowed_ = args.window_left >= 0 || args.window_right >= 0;
+    keys_seen_ = args.key_counts ? std::clamp<int64_t>(args.key_counts[batch], 0, args.keys) : args.keys;
     value_stride_ = RoundUp(args.value_size, kLanes);
     depth_blocks_ = std::max<int64_t>(1, CeilDiv(args.size, kBlock));
     keys_in_place_ = rows <= kFewRows && args.size % kLanes == 0 && depth_blocks_ == 1;
@@ -55,7 +57,6 @@ class Task {
 
   void Run() {
     PackQueries();
-    std::fill(sums_, sums_ + rows_ * value_stride_, 0.0f);
     std::fill(max_, max_ + rows_, -std::numeric_limits<float>::infinity());
     std::fill(total_, total_ + rows_, 0.0f);
     const KeyRange all = VisibleTo(0, rows_);
@@ -65,10 +66,10 @@ class Task {
       PackBlock(block);
       for (int64_t t = 0; t < tiles; ++t) {
         const int64_t first = rows_ * t / tiles;
-        RunTile(first, rows_ * (t + 1) / tiles - first, block);
+        RunTile(first, rows_ * (t + 1) / tiles - first, block, started_[t]);
       }
     }
-    WriteOutput();
+    for (int64_t t = 0; t < tiles; ++t) WriteOutput(rows_ * t / tiles, rows_ * (t + 1) / tiles, started_[t]);
   }
 
  private:
@@ -76,9 +77,9 @@ class Task {
   int64_t Query(int64_t row) const { return (first_ + row) % args_.queries; }
 
   KeyRange VisibleTo(int64_t row) const {
-    const int64_t keys = args_.key_counts ? std::clamp<int64_t>(args_.key_counts[batch_], 0, args_.keys) : args_.keys;
+    if (!windowed_) return {0, keys_seen_};
     const int64_t at = Query(row) + (args_.offsets ? args_.offsets[batch_] : args_.offset);
-    KeyRange range = {0, keys};
+    KeyRange range = {0, keys_seen_};
     if (args_.window_left >= 0) range.begin = std::max(range.begin, at - args_.window_left);
     if (args_.window_right >= 0) range.end = std::min(range.end, at + args_.window_right + 1);
     return range;
@@ -86,6 +87,7 @@ class Task {
 
   /// The smallest range that holds all that rows [first, first + count) see.
   KeyRange VisibleTo(int64_t first, int64_t count) const {
+    if (!windowed_) return {0, keys_seen_};
     KeyRange all = {args_.keys, 0};
     for (int64_t r = first; r < first + count; ++r) {
       const KeyRange range = VisibleTo(r);
@@ -130,32 +132,47 @@ class Task {
     }
   }
 
-  void RunTile(int64_t first, int64_t rows, KeyRange block) {
+  void RunTile(int64_t first, int64_t rows, KeyRange block, bool& started) {
     const int64_t keys = std::min(block.end, VisibleTo(first, rows).end) - block.begin;
     if (keys <= 0) return;
     ComputeScores(first, rows, keys);
+    const int64_t padded = RoundUp(keys, kLanes);
+    float greatest[kQueryTile];
     for (int64_t r = 0; r < rows; ++r) {
       const KeyRange visible = VisibleTo(first + r);
       const int64_t end = std::clamp<int64_t>(visible.end - block.begin, 0, keys);
       float* scores = scores_ + r * kRowStride;
       if (args_.softcap != 0) SoftcapRow(scores, end, args_.softcap);
-      AddMaskRow(args_.mask, batch_, Head(first + r), Query(first + r), block.begin, end, scores);
-      const float factor = SoftmaxRow(scores, std::clamp<int64_t>(visible.begin - block.begin, 0, end), end,
-                                      RoundUp(keys, kLanes), max_[first + r], total_[first + r]);
-      if (factor != 1) ScaleRow(sums_ + (first + r) * value_stride_, value_stride_, factor);
+      if (args_.mask.add || args_.mask.keep) {
+        AddMaskRow(args_.mask, batch_, Head(first + r), Query(first + r), block.begin, end, scores);
+      }
+      greatest[r] = GreatestOf(scores, std::clamp<int64_t>(visible.begin - block.begin, 0, end), end, padded, max_[first + r]);
+    }
+    // A loop of its own, so that rows do not wait for each other's greatest.
+    for (int64_t r = 0; r < rows; ++r) {
+      float& max = max_[first + r];
+      const float factor = ExponentialsOf(scores_ + r * kRowStride, padded, max, greatest[r], total_[first + r]);
+      if (started && factor != 1) ScaleRow(sums_ + (first + r) * value_stride_, value_stride_, factor);
+      max = greatest[r];
     }
     const float* values = values_in_place_ ? values_ : packed_values_;
     TileProduct(rows, value_stride_ / kLanes, keys, scores_, values, values_in_place_ ? args_.v.row_stride : value_stride_, kPanel,
-                sums_ + first * value_stride_, value_stride_, true);
+                sums_ + first * value_stride_, value_stride_, started);
+    started = true;
   }
 
-  void WriteOutput() {
+  /// A tile that never started has seen no key: its sums hold nothing.
+  void WriteOutput(int64_t begin, int64_t end, bool started) {
     const float masked = args_.masked_rows_are_zero || args_.keys == 0 ? 0.0f : std::numeric_limits<float>::quiet_NaN();
-    for (int64_t r = 0; r < rows_; ++r) {
+    for (int64_t r = begin; r < end; ++r) {
       float* to = args_.out.data + batch_ * args_.out.batch_stride + Head(r) * args_.out.head_stride +
                   Query(r) * args_.out.row_stride;
       const float* from = sums_ + r * value_stride_;
       const float factor = total_[r] == 0 ? masked : 1 / total_[r];
+      if (!started) {
+        std::fill(to, to + args_.value_size, masked);
+        continue;
+      }
       for (int64_t i = 0; i < args_.value_size; ++i) to[i] = from[i] * factor;
     }
   }
@@ -166,6 +183,8 @@ class Task {
   const int64_t first_;
   const int64_t rows_;
   int64_t group_;
+  bool windowed_;
+  int64_t keys_seen_;
   int64_t value_stride_;
   int64_t depth_blocks_;
   bool keys_in_place_;
@@ -179,6 +198,7 @@ class Task {
   float* sums_;   ///< of the values so far, each times its exponential
   float* max_;    ///< of the scores so far
   float* total_;  ///< of the exponentials so far
+  std::array<bool, kTaskRows / kQueryTile> started_ = {};  ///< by tile: sums_ holds something
 };
 
 void RunAttention(const AttentionArgs& args, const Threads& threads) {

@@ -49,31 +49,35 @@ inline void AddMaskRow(const AttentionMask& mask, int64_t batch, int64_t head, i
   }
 }
 
-/// Replaces scores [begin, end) by their exponentials relative to the greatest so far, and the others of [0, padded) by 0.
-/// Updates `max` and `total`; returns the factor for what was summed before. padded is a multiple of the lanes.
-inline float SoftmaxRow(float* s, int64_t begin, int64_t end, int64_t padded, float& max, float& total) {
+/// The greatest of `max` and scores [begin, end), NaN left out. Makes the others of [0, padded) -inf; padded is a multiple of the
+/// lanes.
+inline float GreatestOf(float* s, int64_t begin, int64_t end, int64_t padded, float max) {
+  const hn::ScalableTag<float> d;
+  constexpr float kHidden = -std::numeric_limits<float>::infinity();
+  std::fill(s, s + begin, kHidden);
+  std::fill(s + end, s + padded, kHidden);
+  auto greatest = hn::Set(d, max);
+  for (int64_t j = 0; j < padded; j += static_cast<int64_t>(hn::Lanes(d))) greatest = hn::Max(hn::LoadU(d, s + j), greatest);
+  return hn::GetLane(hn::MaxOfLanes(d, greatest));
+}
+
+/// Replaces scores [0, padded) by their exponentials relative to `max`, which was `before` for the keys before these. Adds them to
+/// `total`; returns the factor for what was summed before.
+inline float ExponentialsOf(float* s, int64_t padded, float before, float max, float& total) {
   const hn::ScalableTag<float> d;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   constexpr float kHidden = -std::numeric_limits<float>::infinity();
-  std::fill(s, s + begin, kHidden);
-  const int64_t used = std::min(padded, (end + lanes - 1) / lanes * lanes);
-  std::fill(s + end, s + used, kHidden);
-  std::fill(s + used, s + padded, 0.0f);
-
-  auto greatest = hn::Set(d, max);
-  for (int64_t j = 0; j < used; j += lanes) greatest = hn::Max(hn::LoadU(d, s + j), greatest);
-  const float before = max;
-  max = hn::GetLane(hn::MaxOfLanes(d, greatest));
   // All hidden so far: exp(-inf - 0) is the 0 wanted, where exp(-inf + inf) would be NaN for good.
   const float base = max == kHidden ? 0.0f : max;
   const auto shift = hn::Set(d, base);
   auto sum = hn::Zero(d);
-  for (int64_t j = 0; j < used; j += lanes) {
+  for (int64_t j = 0; j < padded; j += lanes) {
     const auto e = ExpFlush(d, hn::Sub(hn::LoadU(d, s + j), shift));
     hn::StoreU(e, d, s + j);
     sum = hn::Add(sum, e);
   }
-  const float factor = before == base ? 1.0f : hn::GetLane(ExpFlush(d, hn::Set(d, before - base)));
+  // Before the first key seen there is nothing to scale.
+  const float factor = before == base || before == kHidden ? 1.0f : hn::GetLane(ExpFlush(d, hn::Set(d, before - base)));
   total = total * factor + hn::GetLane(hn::SumOfLanes(d, sum));
   return factor;
 }

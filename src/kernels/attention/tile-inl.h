@@ -31,6 +31,9 @@ constexpr int kTileRows = 12;
 constexpr int kTileRows = 6;
 #endif
 
+#undef SLIPWAY_UNROLL
+#define SLIPWAY_UNROLL _Pragma("GCC unroll 16")
+
 // Scores of a query tile and blocks of query rows both lie this far apart: a constant, so that one register addresses all rows
 // of a register tile, and no power of two, so that rows do not compete for the same cache sets.
 constexpr int64_t kBlock = 256;
@@ -41,23 +44,35 @@ template <int M, int V>
 void RegisterTile(int64_t depth, const float* HWY_RESTRICT a, const float* HWY_RESTRICT b, int64_t ldb, float* HWY_RESTRICT c,
                   int64_t ldc, bool accumulate) {
   const F32 d;
+  // Unrolled throughout: an index the compiler cannot see would put the sums in memory.
   hn::Vec<F32> sum[M][V];
+  SLIPWAY_UNROLL
   for (int r = 0; r < M; ++r) {
+    SLIPWAY_UNROLL
     for (int v = 0; v < V; ++v) sum[r][v] = hn::Zero(d);
   }
   for (int64_t k = 0; k < depth; ++k, b += ldb) {
     hn::Vec<F32> right[V];
+    SLIPWAY_UNROLL
     for (int v = 0; v < V; ++v) right[v] = hn::LoadU(d, b + v * kLanes);
+    SLIPWAY_UNROLL
     for (int r = 0; r < M; ++r) {
       const auto left = hn::Set(d, a[r * kRowStride + k]);
+      SLIPWAY_UNROLL
       for (int v = 0; v < V; ++v) sum[r][v] = hn::MulAdd(left, right[v], sum[r][v]);
     }
   }
-  for (int r = 0; r < M; ++r) {
-    for (int v = 0; v < V; ++v) {
-      float* to = c + r * ldc + v * kLanes;
-      hn::StoreU(accumulate ? hn::Add(hn::LoadU(d, to), sum[r][v]) : sum[r][v], d, to);
+  if (accumulate) {
+    SLIPWAY_UNROLL
+    for (int r = 0; r < M; ++r) {
+      SLIPWAY_UNROLL
+      for (int v = 0; v < V; ++v) sum[r][v] = hn::Add(sum[r][v], hn::LoadU(d, c + r * ldc + v * kLanes));
     }
+  }
+  SLIPWAY_UNROLL
+  for (int r = 0; r < M; ++r) {
+    SLIPWAY_UNROLL
+    for (int v = 0; v < V; ++v) hn::StoreU(sum[r][v], d, c + r * ldc + v * kLanes);
   }
 }
 
