@@ -7,14 +7,12 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include "kernels/row-inl.h"
+
 HWY_BEFORE_NAMESPACE();
 namespace slipway::kernels {
 namespace HWY_NAMESPACE {
-namespace hn = hwy::HWY_NAMESPACE;
 namespace {
-
-using F32 = hn::ScalableTag<float>;
-using Vec = hn::Vec<F32>;
 
 struct Add {
   HWY_INLINE Vec operator()(Vec a, Vec b) const { return hn::Add(a, b); }
@@ -43,21 +41,15 @@ struct PRelu {
 template <bool kStepA, bool kStepB, class F>
 HWY_INLINE void Row(const float* a, const float* b, float* y, int64_t n, F f) {
   const F32 d;
-  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   const Vec a0 = hn::Set(d, a[0]);
   const Vec b0 = hn::Set(d, b[0]);
   int64_t i = 0;
-  for (; i + lanes <= n; i += lanes) {
+  for (; i + kLanes <= n; i += kLanes) {
     hn::StoreU(f(kStepA ? hn::LoadU(d, a + i) : a0, kStepB ? hn::LoadU(d, b + i) : b0), d, y + i);
   }
   if (i == n) return;
-  constexpr size_t kLanes = hn::MaxLanes(F32());
-  HWY_ALIGN float left[kLanes] = {};
-  HWY_ALIGN float right[kLanes] = {};
-  if (kStepA) std::copy(a + i, a + n, left);
-  if (kStepB) std::copy(b + i, b + n, right);
-  hn::Store(f(kStepA ? hn::Load(d, left) : a0, kStepB ? hn::Load(d, right) : b0), d, left);
-  std::copy(left, left + (n - i), y + i);
+  const int64_t left = n - i;
+  StorePart(d, f(kStepA ? LoadPart(d, a + i, left, 0) : a0, kStepB ? LoadPart(d, b + i, left, 0) : b0), y + i, left);
 }
 
 template <class F>

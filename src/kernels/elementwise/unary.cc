@@ -7,20 +7,18 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include "kernels/row-inl.h"
 #include "kernels/vector_math-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace slipway::kernels {
 namespace HWY_NAMESPACE {
-namespace hn = hwy::HWY_NAMESPACE;
 namespace {
 
-using F32 = hn::ScalableTag<float>;
-using Vec = hn::Vec<F32>;
-
-/// e^x - 1 for x <= 0; 0.35 is where e^x - 1 loses half a bit less than its series would by its length.
+/// e^x - 1 for x <= 0: near 0, where the subtraction would cancel, by its series.
 HWY_INLINE Vec ExpMinusOne(F32 d, Vec x) {
-  const Vec series = hn::Mul(x, Polynomial(d, x, 1.0f, 0.5f, 0.16666667f, 0.041666668f, 0.0083333338f, 0.0013888889f, 1.984127e-4f));
+  const Vec series =
+      hn::Mul(x, Polynomial(d, x, 1.0f, 0.5f, 0.16666667f, 0.041666668f, 0.0083333338f, 0.0013888889f, 1.984127e-4f));
   const Vec plain = hn::Sub(ExpFlush(d, x), hn::Set(d, 1.0f));
   return hn::IfThenElse(hn::Gt(x, hn::Set(d, -0.35f)), series, plain);
 }
@@ -35,22 +33,9 @@ HWY_INLINE Vec LogOnePlus(F32 d, Vec e) {
 /// x's NaN, else y: for functions built from Min and Max, which drop it on some targets.
 HWY_INLINE Vec KeepNaN(F32 d, Vec x, Vec y) { return hn::IfThenElse(hn::Eq(x, x), y, x); }
 
-/// What max(0, v) needs of Max's order to keep NaN everywhere: a comparison instead.
+/// Bounds that keep NaN on every target, by comparisons that are false for it.
 HWY_INLINE Vec AtLeast(Vec v, Vec low) { return hn::IfThenElse(hn::Lt(v, low), low, v); }
 HWY_INLINE Vec AtMost(Vec v, Vec high) { return hn::IfThenElse(hn::Gt(v, high), high, v); }
-
-template <class F>
-HWY_INLINE void Loop(const float* x, float* y, int64_t n, const F& f) {
-  const F32 d;
-  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
-  int64_t i = 0;
-  for (; i + lanes <= n; i += lanes) hn::StoreU(f(hn::LoadU(d, x + i)), d, y + i);
-  if (i == n) return;
-  HWY_ALIGN float tail[hn::MaxLanes(F32())] = {};
-  std::copy(x + i, x + n, tail);
-  hn::Store(f(hn::Load(d, tail)), d, tail);
-  std::copy(tail, tail + (n - i), y + i);
-}
 
 void UnaryRange(UnaryOp op, const float* x, float* y, int64_t n, float alpha, float beta) {
   const F32 d;
@@ -58,7 +43,7 @@ void UnaryRange(UnaryOp op, const float* x, float* y, int64_t n, float alpha, fl
   const Vec one = hn::Set(d, 1.0f);
   const Vec a = hn::Set(d, alpha);
   const Vec b = hn::Set(d, beta);
-  const auto loop = [&](const auto& f) HWY_ATTR { Loop(x, y, n, f); };
+  const auto loop = [&](const auto& f) HWY_ATTR { MapRow(x, y, n, [&](Vec v, int64_t) HWY_ATTR { return f(v); }); };
   switch (op) {
     case UnaryOp::kAbs: return loop([&](Vec v) HWY_ATTR { return hn::Abs(v); });
     case UnaryOp::kNeg: return loop([&](Vec v) HWY_ATTR { return hn::Neg(v); });

@@ -6,11 +6,11 @@
 #include <cstdint>
 #include <limits>
 
-#if defined(SLIPWAY_KERNELS_REDUCE_ROW_INL_H_) == defined(HWY_TARGET_TOGGLE)
-#ifdef SLIPWAY_KERNELS_REDUCE_ROW_INL_H_
-#undef SLIPWAY_KERNELS_REDUCE_ROW_INL_H_
+#if defined(SLIPWAY_KERNELS_ROW_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef SLIPWAY_KERNELS_ROW_INL_H_
+#undef SLIPWAY_KERNELS_ROW_INL_H_
 #else
-#define SLIPWAY_KERNELS_REDUCE_ROW_INL_H_
+#define SLIPWAY_KERNELS_ROW_INL_H_
 #endif
 
 HWY_BEFORE_NAMESPACE();
@@ -148,4 +148,4 @@ HWY_INLINE double SumRow(const float* x, int64_t n, const F& f) {
 }  // namespace slipway::kernels
 HWY_AFTER_NAMESPACE();
 
-#endif  // SLIPWAY_KERNELS_REDUCE_ROW_INL_H_
+#endif  // SLIPWAY_KERNELS_ROW_INL_H_
