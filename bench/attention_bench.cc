@@ -15,7 +15,8 @@ void BM_Attention(benchmark::State& state) {
   const int64_t heads = state.range(0), queries = state.range(1), keys = state.range(2), size = state.range(3);
   const int64_t row = heads * size;
   std::vector<float> q(queries * row, 0.5f), k(keys * row, 0.25f), v(keys * row, 1.0f), out(queries * row);
-  AttentionArgs args = {.heads = heads, .kv_heads = heads, .queries = queries, .keys = keys, .size = size, .value_size = size};
+  AttentionArgs args = {
+      .heads = heads, .kv_heads = heads, .queries = queries, .keys = keys, .size = size, .value_size = size};
   args.q = {q.data(), 0, size, row};
   args.k = {k.data(), 0, size, row};
   args.v = {v.data(), 0, size, row};

@@ -23,7 +23,8 @@ using Vec = hn::Vec<F32>;
 constexpr int64_t kLanes = hn::MaxLanes(F32());
 constexpr float kInf = std::numeric_limits<float>::infinity();
 
-// Masked loads and stores touch only the chosen lanes on AVX2 and AVX-512; on the others they may touch the whole vector.
+// Masked loads and stores touch only the chosen lanes on AVX2 and AVX-512; on the others they may touch the whole
+// vector.
 
 /// The first n < kLanes elements at x, and `fill` in the lanes behind them.
 HWY_INLINE Vec LoadPart(F32 d, const float* x, int64_t n, float fill) {
@@ -106,7 +107,8 @@ struct FastMaxOp {
   static float Across(Vec v) { return hn::GetLane(hn::MaxOfLanes(F32(), v)); }
 };
 
-/// Op over `start` and f(x[i]). Four chains hide the latency of an addition; their length also bounds the rounding error of a sum.
+/// Op over `start` and f(x[i]). Four chains hide the latency of an addition; their length also bounds the rounding
+/// error of a sum.
 template <class Op, class F>
 HWY_INLINE float ReduceRow(const float* x, int64_t n, const F& f, float start = Op::kIdentity) {
   const F32 d;

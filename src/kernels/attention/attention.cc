@@ -21,6 +21,8 @@ constexpr int64_t kQueryTile = 24;
 // Rows of one task: what packs the keys and values once for itself.
 constexpr int64_t kTaskRows = 10 * kQueryTile;
 constexpr int64_t kLeastTaskRows = 32;
+// Windows and offsets come from data: bounded by more than any sequence's length, their sums do not overflow.
+constexpr int64_t kFar = int64_t{1} << 48;
 
 constexpr int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 constexpr int64_t RoundUp(int64_t a, int64_t b) { return CeilDiv(a, b) * b; }
@@ -31,13 +33,17 @@ struct KeyRange {
   bool empty() const { return begin >= end; }
 };
 
-/// Rows [first, first + rows) of the query rows that share one head of keys: all queries of its first query head, then of the next.
+/// Rows [first, first + rows) of the query rows that share one head of keys: all queries of its first query head, then
+/// of the next.
 class Task {
  public:
   Task(const AttentionArgs& args, int64_t batch, int64_t kv_head, int64_t first, int64_t rows)
       : args_(args), batch_(batch), kv_head_(kv_head), first_(first), rows_(rows) {
     group_ = args.heads / args.kv_heads;
     windowed_ = args.window_left >= 0 || args.window_right >= 0;
+    left_ = std::min(args.window_left, kFar);
+    right_ = std::min(args.window_right, kFar);
+    offset_ = std::clamp(args.offsets ? args.offsets[batch] : args.offset, -2 * kFar, 2 * kFar);
     keys_seen_ = args.key_counts ? std::clamp<int64_t>(args.key_counts[batch], 0, args.keys) : args.keys;
     value_stride_ = RoundUp(args.value_size, kLanes);
     depth_blocks_ = std::max<int64_t>(1, CeilDiv(args.size, kBlock));
@@ -78,10 +84,10 @@ class Task {
 
   KeyRange VisibleTo(int64_t row) const {
     if (!windowed_) return {0, keys_seen_};
-    const int64_t at = Query(row) + (args_.offsets ? args_.offsets[batch_] : args_.offset);
+    const int64_t at = Query(row) + offset_;
     KeyRange range = {0, keys_seen_};
-    if (args_.window_left >= 0) range.begin = std::max(range.begin, at - args_.window_left);
-    if (args_.window_right >= 0) range.end = std::min(range.end, at + args_.window_right + 1);
+    if (left_ >= 0) range.begin = std::max(range.begin, at - left_);
+    if (right_ >= 0) range.end = std::min(range.end, at + right_ + 1);
     return range;
   }
 
@@ -146,7 +152,8 @@ class Task {
       if (args_.mask.add || args_.mask.keep) {
         AddMaskRow(args_.mask, batch_, Head(first + r), Query(first + r), block.begin, end, scores);
       }
-      greatest[r] = GreatestOf(scores, std::clamp<int64_t>(visible.begin - block.begin, 0, end), end, padded, max_[first + r]);
+      greatest[r] =
+          GreatestOf(scores, std::clamp<int64_t>(visible.begin - block.begin, 0, end), end, padded, max_[first + r]);
     }
     // A loop of its own, so that rows do not wait for each other's greatest.
     for (int64_t r = 0; r < rows; ++r) {
@@ -156,8 +163,9 @@ class Task {
       max = greatest[r];
     }
     const float* values = values_in_place_ ? values_ : packed_values_;
-    TileProduct(rows, value_stride_ / kLanes, keys, scores_, values, values_in_place_ ? args_.v.row_stride : value_stride_, kPanel,
-                sums_ + first * value_stride_, value_stride_, started);
+    TileProduct(rows, value_stride_ / kLanes, keys, scores_, values,
+                values_in_place_ ? args_.v.row_stride : value_stride_, kPanel, sums_ + first * value_stride_,
+                value_stride_, started);
     started = true;
   }
 
@@ -184,6 +192,9 @@ class Task {
   const int64_t rows_;
   int64_t group_;
   bool windowed_;
+  int64_t left_;
+  int64_t right_;
+  int64_t offset_;
   int64_t keys_seen_;
   int64_t value_stride_;
   int64_t depth_blocks_;
@@ -195,9 +206,9 @@ class Task {
   float* scores_;
   float* packed_keys_;
   float* packed_values_;
-  float* sums_;   ///< of the values so far, each times its exponential
-  float* max_;    ///< of the scores so far
-  float* total_;  ///< of the exponentials so far
+  float* sums_;                                            ///< of the values so far, each times its exponential
+  float* max_;                                             ///< of the scores so far
+  float* total_;                                           ///< of the exponentials so far
   std::array<bool, kTaskRows / kQueryTile> started_ = {};  ///< by tile: sums_ holds something
 };
 

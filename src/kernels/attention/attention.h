@@ -16,9 +16,10 @@ struct HeadsView {
   int64_t row_stride = 0;
 };
 
-/// A mask over [batch, heads, queries, keys]; a stride of 0 repeats along that axis. At most one of the pointers is set.
+/// A mask over [batch, heads, queries, keys]; a stride of 0 repeats along that axis. At most one of the pointers is
+/// set.
 struct AttentionMask {
-  const float* add = nullptr;   ///< added to the scores
+  const float* add = nullptr;     ///< added to the scores
   const uint8_t* keep = nullptr;  ///< 0: the score becomes -inf
   int64_t batch_stride = 0;
   int64_t head_stride = 0;
@@ -43,8 +44,8 @@ struct AttentionArgs {
   AttentionMask mask = {};
   float scale = 1;
   float softcap = 0;  ///< 0: none
-  /// Query i sees the keys from i + offset - window_left to i + offset + window_right; -1: no bound on that side. Causal
-  /// attention is window_right = 0; offset is the number of past keys.
+  /// Query i sees the keys from i + offset - window_left to i + offset + window_right; -1: no bound on that side.
+  /// Causal attention is window_right = 0; offset is the number of past keys.
   int64_t window_left = -1;
   int64_t window_right = -1;
   int64_t offset = 0;

@@ -25,9 +25,10 @@ struct Case {
   bool interleaved = false;  // [B, S, H, D], with a gap behind each row; else [B, H, S, D]
 
   friend std::ostream& operator<<(std::ostream& os, const Case& c) {
-    return os << "batch " << c.batch << " heads " << c.heads << "/" << c.kv_heads << " queries " << c.queries << " keys " << c.keys
-              << " size " << c.size << " value_size " << c.value_size << " mask " << static_cast<int>(c.mask) << " softcap "
-              << c.softcap << " window " << c.left << "," << c.right << "+" << c.offset << " interleaved " << c.interleaved;
+    return os << "batch " << c.batch << " heads " << c.heads << "/" << c.kv_heads << " queries " << c.queries
+              << " keys " << c.keys << " size " << c.size << " value_size " << c.value_size << " mask "
+              << static_cast<int>(c.mask) << " softcap " << c.softcap << " window " << c.left << "," << c.right << "+"
+              << c.offset << " interleaved " << c.interleaved;
   }
 };
 
@@ -87,7 +88,8 @@ void Plain(const AttentionArgs& a, HeadsView<float> out) {
   }
 }
 
-void ExpectSame(const AttentionArgs& args, const std::vector<float>& got_memory, std::vector<float>& want_memory, float bound) {
+void ExpectSame(const AttentionArgs& args, const std::vector<float>& got_memory, std::vector<float>& want_memory,
+                float bound) {
   const HeadsView<float> want = {want_memory.data(), args.out.batch_stride, args.out.head_stride, args.out.row_stride};
   Plain(args, want);
   for (size_t i = 0; i < want_memory.size(); ++i) {
@@ -105,8 +107,13 @@ void Check(const Case& c) {
   auto v = Random(elements(c.kv_heads, c.keys, c.value_size), 3);
   std::vector<float> got(elements(c.heads, c.queries, c.value_size), 7.0f);
   std::vector<float> want = got;
-  AttentionArgs a = {.batch = c.batch, .heads = c.heads, .kv_heads = c.kv_heads, .queries = c.queries, .keys = c.keys,
-                     .size = c.size, .value_size = c.value_size};
+  AttentionArgs a = {.batch = c.batch,
+                     .heads = c.heads,
+                     .kv_heads = c.kv_heads,
+                     .queries = c.queries,
+                     .keys = c.keys,
+                     .size = c.size,
+                     .value_size = c.value_size};
   a.q = View<const float>(q, c.heads, c.queries, c.size, c.interleaved);
   a.k = View<const float>(k, c.kv_heads, c.keys, c.size, c.interleaved);
   a.v = View<const float>(v, c.kv_heads, c.keys, c.value_size, c.interleaved);
@@ -120,7 +127,8 @@ void Check(const Case& c) {
   for (size_t i = 0; i < add.size(); i += 3) add[i] = i % 2 ? -kInf : -50.0f;
   std::vector<uint8_t> keep(add.size());
   for (size_t i = 0; i < keep.size(); ++i) keep[i] = add[i] > -1;
-  if (c.mask == MaskKind::kAdd) a.mask = {add.data(), nullptr, c.heads * c.queries * c.keys, c.queries * c.keys, c.keys, 1};
+  if (c.mask == MaskKind::kAdd)
+    a.mask = {add.data(), nullptr, c.heads * c.queries * c.keys, c.queries * c.keys, c.keys, 1};
   if (c.mask == MaskKind::kAddKeys) a.mask = {add.data(), nullptr, c.keys, 0, 0, 1};
   if (c.mask == MaskKind::kKeep) a.mask = {nullptr, keep.data(), c.queries * c.keys, 0, c.keys, 1};
   if (c.mask == MaskKind::kColumn) a.mask = {add.data() + 1, nullptr, 0, 0, 1, 0};
@@ -139,7 +147,8 @@ TEST(Attention, MatchesTheDefinition) {
   }
   for (int64_t keys : {1, 7, 255, 256, 257, 511, 513, 700}) {
     cases.push_back({.heads = 4, .kv_heads = 2, .queries = 1, .keys = keys, .size = 64, .value_size = 80});
-    cases.push_back({.heads = 6, .kv_heads = 1, .queries = 5, .keys = keys, .size = 20, .value_size = 36, .mask = MaskKind::kAdd});
+    cases.push_back(
+        {.heads = 6, .kv_heads = 1, .queries = 5, .keys = keys, .size = 20, .value_size = 36, .mask = MaskKind::kAdd});
   }
   for (int64_t size : {0, 1, 3, 8, 17, 32, 80, 128, 256, 257, 300}) {
     cases.push_back({.heads = 1, .queries = 37, .keys = 50, .size = size, .value_size = size + 1});
@@ -147,7 +156,14 @@ TEST(Attention, MatchesTheDefinition) {
   }
   for (MaskKind mask : {MaskKind::kNone, MaskKind::kAdd, MaskKind::kAddKeys, MaskKind::kKeep, MaskKind::kColumn}) {
     for (int64_t keys : {29, 300}) {
-      Case c = {.batch = 2, .heads = 4, .kv_heads = 2, .queries = 29, .keys = keys, .size = 32, .value_size = 32, .mask = mask};
+      Case c = {.batch = 2,
+                .heads = 4,
+                .kv_heads = 2,
+                .queries = 29,
+                .keys = keys,
+                .size = 32,
+                .value_size = 32,
+                .mask = mask};
       c.interleaved = true;
       cases.push_back(c);
       c.softcap = 2;
@@ -247,6 +263,22 @@ TEST(Attention, OffsetsAndKeyCountsByBatchItem) {
     Attention(a, Threads(2));
     ExpectSame(a, got, want, 1e-5f);
   });
+}
+
+TEST(Attention, ExtremeWindowsAndOffsets) {
+  constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
+  Small all = MakeSmall(5, 40);
+  Attention(all.args, Threads(1));
+  Small s = MakeSmall(5, 40);
+  s.args.window_left = kMost;
+  s.args.window_right = kMost;
+  Attention(s.args, Threads(1));
+  EXPECT_EQ(s.got, all.got);
+  s.args.masked_rows_are_zero = true;
+  s.args.window_right = 0;
+  s.args.offset = -kMost;
+  Attention(s.args, Threads(1));
+  EXPECT_EQ(s.got, std::vector<float>(5 * 16, 0.0f));
 }
 
 TEST(Attention, NoKeysGiveZeros) {

@@ -32,7 +32,8 @@ inline void SoftcapRow(float* s, int64_t n, float cap) {
 }
 
 /// Applies the mask of one query to its scores for keys [first, first + n).
-inline void AddMaskRow(const AttentionMask& mask, int64_t batch, int64_t head, int64_t query, int64_t first, int64_t n, float* s) {
+inline void AddMaskRow(const AttentionMask& mask, int64_t batch, int64_t head, int64_t query, int64_t first, int64_t n,
+                       float* s) {
   const int64_t at =
       batch * mask.batch_stride + head * mask.head_stride + query * mask.row_stride + first * mask.col_stride;
   const int64_t stride = mask.col_stride;
@@ -49,20 +50,21 @@ inline void AddMaskRow(const AttentionMask& mask, int64_t batch, int64_t head, i
   }
 }
 
-/// The greatest of `max` and scores [begin, end), NaN left out. Makes the others of [0, padded) -inf; padded is a multiple of the
-/// lanes.
+/// The greatest of `max` and scores [begin, end), NaN left out. Makes the others of [0, padded) -inf; padded is a
+/// multiple of the lanes.
 inline float GreatestOf(float* s, int64_t begin, int64_t end, int64_t padded, float max) {
   const hn::ScalableTag<float> d;
   constexpr float kHidden = -std::numeric_limits<float>::infinity();
   std::fill(s, s + begin, kHidden);
   std::fill(s + end, s + padded, kHidden);
   auto greatest = hn::Set(d, max);
-  for (int64_t j = 0; j < padded; j += static_cast<int64_t>(hn::Lanes(d))) greatest = hn::Max(hn::LoadU(d, s + j), greatest);
+  for (int64_t j = 0; j < padded; j += static_cast<int64_t>(hn::Lanes(d)))
+    greatest = hn::Max(hn::LoadU(d, s + j), greatest);
   return hn::GetLane(hn::MaxOfLanes(d, greatest));
 }
 
-/// Replaces scores [0, padded) by their exponentials relative to `max`, which was `before` for the keys before these. Adds them to
-/// `total`; returns the factor for what was summed before.
+/// Replaces scores [0, padded) by their exponentials relative to `max`, which was `before` for the keys before these.
+/// Adds them to `total`; returns the factor for what was summed before.
 inline float ExponentialsOf(float* s, int64_t padded, float before, float max, float& total) {
   const hn::ScalableTag<float> d;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));

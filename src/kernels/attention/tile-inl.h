@@ -34,15 +34,15 @@ constexpr int kTileRows = 6;
 #undef SLIPWAY_UNROLL
 #define SLIPWAY_UNROLL _Pragma("GCC unroll 16")
 
-// Scores of a query tile and blocks of query rows both lie this far apart: a constant, so that one register addresses all rows
-// of a register tile, and no power of two, so that rows do not compete for the same cache sets.
+// Scores of a query tile and blocks of query rows both lie this far apart: a constant, so that one register addresses
+// all rows of a register tile, and no power of two, so that rows do not compete for the same cache sets.
 constexpr int64_t kBlock = 256;
 constexpr int64_t kRowStride = kBlock + 16;
 
 /// c[M, V vectors] (rows ldc apart) = or += a[M, depth] (rows kRowStride apart) x b[depth, V vectors] (rows ldb apart).
 template <int M, int V>
-void RegisterTile(int64_t depth, const float* HWY_RESTRICT a, const float* HWY_RESTRICT b, int64_t ldb, float* HWY_RESTRICT c,
-                  int64_t ldc, bool accumulate) {
+void RegisterTile(int64_t depth, const float* HWY_RESTRICT a, const float* HWY_RESTRICT b, int64_t ldb,
+                  float* HWY_RESTRICT c, int64_t ldc, bool accumulate) {
   const F32 d;
   // Unrolled throughout: an index the compiler cannot see would put the sums in memory.
   hn::Vec<F32> sum[M][V];
@@ -115,8 +115,8 @@ HWY_INLINE void Transpose4(F32 d, const Vec* in, float* out, int64_t stride) {
 #endif
 }
 
-/// Writes columns of keys [first, first + kLanes) of k to out, element i of a key at out + i * kPanel. Keys from `keys` on
-/// repeat the last: their scores are never read.
+/// Writes columns of keys [first, first + kLanes) of k to out, element i of a key at out + i * kPanel. Keys from `keys`
+/// on repeat the last: their scores are never read.
 inline void PackKeyVector(const float* k, int64_t row_stride, int64_t first, int64_t keys, int64_t size, float* out) {
   const F32 d;
   const float* row[kLanes];
@@ -154,8 +154,8 @@ inline void PackValues(const float* v, int64_t row_stride, int64_t keys, int64_t
   }
 }
 
-/// scores[M, keys] = q[M, size] k^T straight from k, for so few queries that transposing k would cost more. size is a multiple
-/// of kLanes.
+/// scores[M, keys] = q[M, size] k^T straight from k, for so few queries that transposing k would cost more. size is a
+/// multiple of kLanes.
 template <int M>
 void ScoresInPlace(const float* q, const float* k, int64_t row_stride, int64_t keys, int64_t size, float* scores) {
   const F32 d;

@@ -14,8 +14,8 @@ struct Axis {
   std::array<int64_t, Count> stride;
 };
 
-/// Puts an axis outside those that `axes` holds, innermost first; it becomes one with the outermost of them where every operand
-/// steps over that one's whole extent.
+/// Puts an axis outside those that `axes` holds, innermost first; it becomes one with the outermost of them where every
+/// operand steps over that one's whole extent.
 template <int Count>
 void JoinAxis(std::vector<Axis<Count>>& axes, const Axis<Count>& axis) {
   bool joins = !axes.empty();

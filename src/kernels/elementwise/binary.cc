@@ -28,10 +28,14 @@ struct Div {
 };
 // A comparison with NaN is false and chooses b, so that only a NaN in a needs a test of its own.
 struct Max {
-  HWY_INLINE Vec operator()(Vec a, Vec b) const { return hn::IfThenElse(hn::Eq(a, a), hn::IfThenElse(hn::Gt(a, b), a, b), a); }
+  HWY_INLINE Vec operator()(Vec a, Vec b) const {
+    return hn::IfThenElse(hn::Eq(a, a), hn::IfThenElse(hn::Gt(a, b), a, b), a);
+  }
 };
 struct Min {
-  HWY_INLINE Vec operator()(Vec a, Vec b) const { return hn::IfThenElse(hn::Eq(a, a), hn::IfThenElse(hn::Lt(a, b), a, b), a); }
+  HWY_INLINE Vec operator()(Vec a, Vec b) const {
+    return hn::IfThenElse(hn::Eq(a, a), hn::IfThenElse(hn::Lt(a, b), a, b), a);
+  }
 };
 struct PRelu {
   HWY_INLINE Vec operator()(Vec a, Vec b) const { return hn::IfThenElse(hn::Lt(a, hn::Zero(F32())), hn::Mul(a, b), a); }
@@ -65,7 +69,8 @@ using RowFunction = void (*)(BroadcastForm, const float*, const float*, float*, 
 
 RowFunction RowFor(BinaryOp op) {
   // In the order of BinaryOp.
-  static constexpr RowFunction kRows[] = {RowOf<Add>, RowOf<Sub>, RowOf<Mul>, RowOf<Div>, RowOf<Max>, RowOf<Min>, RowOf<PRelu>};
+  static constexpr RowFunction kRows[] = {RowOf<Add>, RowOf<Sub>, RowOf<Mul>,  RowOf<Div>,
+                                          RowOf<Max>, RowOf<Min>, RowOf<PRelu>};
   return kRows[static_cast<size_t>(op)];
 }
 
@@ -80,7 +85,8 @@ namespace slipway::kernels {
 
 HWY_EXPORT(RowFor);
 
-void BinaryFloat(BinaryOp op, const BroadcastPlan& plan, const float* a, const float* b, float* y, const Threads& threads) {
+void BinaryFloat(BinaryOp op, const BroadcastPlan& plan, const float* a, const float* b, float* y,
+                 const Threads& threads) {
   ChooseTarget();
   const auto row = HWY_DYNAMIC_DISPATCH(RowFor)(op);
   ForEachBroadcastRow(plan, threads, [&](int64_t a_at, int64_t b_at, int64_t y_at, int64_t n) {

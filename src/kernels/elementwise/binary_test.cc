@@ -15,7 +15,9 @@ namespace {
 
 using Shape = std::vector<int64_t>;
 
-int64_t Count(const Shape& shape) { return std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>()); }
+int64_t Count(const Shape& shape) {
+  return std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>());
+}
 
 /// The operand's element for output element `at`, by walking the axes.
 int64_t Source(const Shape& operand, const Shape& output, int64_t at) {
@@ -85,10 +87,11 @@ TEST(Binary, MatchesTheDefinition) {
       ForEachTarget([&] {
         BinaryFloat(BinaryOp{static_cast<uint8_t>(op)}, plan, a.data(), b.data(), y.data(), Threads(2));
         for (int64_t i = 0; i < plan.count(); ++i) {
-          const float want = Plain(BinaryOp{static_cast<uint8_t>(op)}, a[Source(c.a, c.want, i)], b[Source(c.b, c.want, i)]);
+          const float want =
+              Plain(BinaryOp{static_cast<uint8_t>(op)}, a[Source(c.a, c.want, i)], b[Source(c.b, c.want, i)]);
           ASSERT_TRUE(y[i] == want || (std::isnan(y[i]) && std::isnan(want)))
-              << IsaName() << " op " << op << " " << ::testing::PrintToString(c.a) << " " << ::testing::PrintToString(c.b) << " at "
-              << i << ": got " << y[i] << ", want " << want;
+              << IsaName() << " op " << op << " " << ::testing::PrintToString(c.a) << " "
+              << ::testing::PrintToString(c.b) << " at " << i << ": got " << y[i] << ", want " << want;
         }
       });
     }
@@ -97,7 +100,8 @@ TEST(Binary, MatchesTheDefinition) {
     std::iota(ia.begin(), ia.end(), 0);
     std::iota(ib.begin(), ib.end(), -3);
     BroadcastBinary(plan, ia.data(), ib.data(), less.data(), [](int64_t l, int64_t r) { return l < r; }, Threads(2));
-    for (int64_t i = 0; i < plan.count(); ++i) ASSERT_EQ(less[i], ia[Source(c.a, c.want, i)] < ib[Source(c.b, c.want, i)]);
+    for (int64_t i = 0; i < plan.count(); ++i)
+      ASSERT_EQ(less[i], ia[Source(c.a, c.want, i)] < ib[Source(c.b, c.want, i)]);
   }
 }
 

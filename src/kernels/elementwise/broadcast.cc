@@ -25,12 +25,14 @@ BroadcastPlan::BroadcastPlan(std::span<const int64_t> a, std::span<const int64_t
     const int64_t x = dim(a, i);
     const int64_t y = dim(b, i);
     if (x != y && x != 1 && y != 1) {
-      throw Error(Code::kInvalidArgument, "shapes " + Text(a) + " and " + Text(b) + " do not broadcast: " + std::to_string(x) +
-                                              " meets " + std::to_string(y) + " in axis " + std::to_string(i));
+      throw Error(Code::kInvalidArgument, "shapes " + Text(a) + " and " + Text(b) +
+                                              " do not broadcast: " + std::to_string(x) + " meets " +
+                                              std::to_string(y) + " in axis " + std::to_string(i));
     }
     shape_.push_back(x == 1 ? y : x);
   }
-  // Innermost first. An axis joins the one inside it where each operand steps over that one's whole extent, or over neither.
+  // Innermost first. An axis joins the one inside it where each operand steps over that one's whole extent, or over
+  // neither.
   std::vector<Axis<2>> joined;
   int64_t a_step = 1;
   int64_t b_step = 1;
@@ -45,8 +47,9 @@ BroadcastPlan::BroadcastPlan(std::span<const int64_t> a, std::span<const int64_t
   if (joined.empty()) return;
   const Axis<2>& inner = joined.front();
   columns_ = inner.size;
-  form_ = inner.stride[0] == 0 ? BroadcastForm::kScalarA
-                              : inner.stride[1] == 0 ? BroadcastForm::kScalarB : BroadcastForm::kEqual;
+  form_ = inner.stride[0] == 0   ? BroadcastForm::kScalarA
+          : inner.stride[1] == 0 ? BroadcastForm::kScalarB
+                                 : BroadcastForm::kEqual;
   outer_.assign(joined.rbegin(), joined.rend() - 1);
   for (const Axis<2>& axis : outer_) rows_ *= axis.size;
 }

@@ -18,15 +18,16 @@ enum class BroadcastForm : uint8_t {
   kScalarB,  ///< y[c] = a[c] op b[0]
 };
 
-/// A broadcast of two shapes with runs of axes that behave alike made one: equal shapes become one row, bias rows and columns
-/// become two axes. Offsets and strides count elements.
+/// A broadcast of two shapes with runs of axes that behave alike made one: equal shapes become one row, bias rows and
+/// columns become two axes. Offsets and strides count elements.
 class BroadcastPlan {
  public:
-  /// The shapes align at their ends; each pair of dimensions is equal or has a 1. Throws Error(kInvalidArgument) otherwise.
+  /// The shapes align at their ends; each pair of dimensions is equal or has a 1. Throws Error(kInvalidArgument)
+  /// otherwise.
   BroadcastPlan(std::span<const int64_t> a, std::span<const int64_t> b);
 
   const std::vector<int64_t>& shape() const { return shape_; }  ///< of the output, before axes were joined
-  int64_t count() const { return rows_ * columns_; }             ///< of output elements
+  int64_t count() const { return rows_ * columns_; }            ///< of output elements
   int64_t rows() const { return rows_; }
   int64_t columns() const { return columns_; }
   BroadcastForm form() const { return form_; }
@@ -45,10 +46,12 @@ class BroadcastPlan {
 
 template <class F>
 void BroadcastPlan::ForEachRow(int64_t begin, int64_t end, const F& f) const {
-  ForEachOffset<2>(outer_, begin, end, [&](int64_t row, const std::array<int64_t, 2>& at) { f(at[0], at[1], row * columns_); });
+  ForEachOffset<2>(outer_, begin, end,
+                   [&](int64_t row, const std::array<int64_t, 2>& at) { f(at[0], at[1], row * columns_); });
 }
 
-/// Runs row(a offset, b offset, y offset, columns) over the whole output, split over threads by rows, or within the one row.
+/// Runs row(a offset, b offset, y offset, columns) over the whole output, split over threads by rows, or within the one
+/// row.
 template <class Row>
 void ForEachBroadcastRow(const BroadcastPlan& plan, const Threads& threads, const Row& row) {
   constexpr int64_t kGrain = 16384;  // Elements: microseconds of work, well above the cost of handing them over.

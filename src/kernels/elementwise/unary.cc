@@ -27,7 +27,8 @@ HWY_INLINE Vec ExpMinusOne(F32 d, Vec x) {
 HWY_INLINE Vec LogOnePlus(F32 d, Vec e) {
   const Vec t = hn::Div(e, hn::Add(e, hn::Set(d, 2.0f)));
   const Vec t2 = hn::Mul(t, t);
-  return hn::Mul(t, Polynomial(d, t2, 2.0f, 0.66666669f, 0.40000001f, 0.28571430f, 0.22222222f, 0.18181819f, 0.15384616f));
+  return hn::Mul(t,
+                 Polynomial(d, t2, 2.0f, 0.66666669f, 0.40000001f, 0.28571430f, 0.22222222f, 0.18181819f, 0.15384616f));
 }
 
 /// x's NaN, else y: for functions built from Min and Max, which drop it on some targets.
@@ -55,12 +56,9 @@ void UnaryRange(UnaryOp op, const float* x, float* y, int64_t n, float alpha, fl
     case UnaryOp::kRelu: return loop([&](Vec v) HWY_ATTR { return AtLeast(v, zero); });
     case UnaryOp::kLeakyRelu:
       return loop([&](Vec v) HWY_ATTR { return hn::IfThenElse(hn::Lt(v, zero), hn::Mul(v, a), v); });
-    case UnaryOp::kThresholdedRelu:
-      return loop([&](Vec v) HWY_ATTR { return hn::IfThenElse(hn::Le(v, a), zero, v); });
+    case UnaryOp::kThresholdedRelu: return loop([&](Vec v) HWY_ATTR { return hn::IfThenElse(hn::Le(v, a), zero, v); });
     case UnaryOp::kElu:
-      return loop([&](Vec v) HWY_ATTR {
-        return hn::IfThenElse(hn::Lt(v, zero), hn::Mul(a, ExpMinusOne(d, v)), v);
-      });
+      return loop([&](Vec v) HWY_ATTR { return hn::IfThenElse(hn::Lt(v, zero), hn::Mul(a, ExpMinusOne(d, v)), v); });
     case UnaryOp::kSelu:
       return loop([&](Vec v) HWY_ATTR {
         return hn::Mul(b, hn::IfThenElse(hn::Le(v, zero), hn::Mul(a, ExpMinusOne(d, v)), v));
@@ -99,13 +97,15 @@ void UnaryRange(UnaryOp op, const float* x, float* y, int64_t n, float alpha, fl
       });
     }
     case UnaryOp::kSoftplus:
-      return loop([&](Vec v) HWY_ATTR { return hn::Add(AtLeast(v, zero), LogOnePlus(d, ExpFlush(d, hn::Neg(hn::Abs(v))))); });
+      return loop([&](Vec v)
+                      HWY_ATTR { return hn::Add(AtLeast(v, zero), LogOnePlus(d, ExpFlush(d, hn::Neg(hn::Abs(v))))); });
     case UnaryOp::kSoftsign: return loop([&](Vec v) HWY_ATTR { return hn::Div(v, hn::Add(one, hn::Abs(v))); });
     case UnaryOp::kFloor: return loop([&](Vec v) HWY_ATTR { return hn::Floor(v); });
     case UnaryOp::kCeil: return loop([&](Vec v) HWY_ATTR { return hn::Ceil(v); });
     case UnaryOp::kRound: return loop([&](Vec v) HWY_ATTR { return hn::Round(v); });
     case UnaryOp::kSign:
-      return loop([&](Vec v) HWY_ATTR { return KeepNaN(d, v, hn::IfThenElse(hn::Eq(v, zero), zero, hn::CopySign(one, v))); });
+      return loop([&](Vec v)
+                      HWY_ATTR { return KeepNaN(d, v, hn::IfThenElse(hn::Eq(v, zero), zero, hn::CopySign(one, v))); });
     case UnaryOp::kClip: return loop([&](Vec v) HWY_ATTR { return AtMost(AtLeast(v, a), b); });
     case UnaryOp::kLinear: return loop([&](Vec v) HWY_ATTR { return hn::MulAdd(v, a, b); });
   }
@@ -126,7 +126,8 @@ void UnaryFloat(UnaryOp op, const float* x, float* y, int64_t n, float alpha, fl
   ChooseTarget();
   const auto range = HWY_DYNAMIC_DISPATCH(UnaryRange);
   // A range stays in L2 and takes microseconds, well above the cost of handing it over.
-  threads.ParallelFor(n, 16384, [&](int64_t begin, int64_t end) { range(op, x + begin, y + begin, end - begin, alpha, beta); });
+  threads.ParallelFor(n, 16384,
+                      [&](int64_t begin, int64_t end) { range(op, x + begin, y + begin, end - begin, alpha, beta); });
 }
 
 }  // namespace slipway::kernels

@@ -41,17 +41,23 @@ const Case kCases[] = {
     {"LeakyRelu", UnaryOp::kLeakyRelu, [](double x) { return x < 0 ? 0.1f * x : x; }, 1e-7, 1e-37, 0.1f},
     {"ThresholdedRelu", UnaryOp::kThresholdedRelu, [](double x) { return x <= 2 ? 0 : x; }, 0, 0, 2},
     {"Elu", UnaryOp::kElu, [](double x) { return x < 0 ? 1.5 * std::expm1(x) : x; }, 6e-7, 1e-37, 1.5f},
-    {"Selu", UnaryOp::kSelu, [](double x) { return 1.25 * (x <= 0 ? 1.5 * std::expm1(x) : x); }, 6e-7, 1e-37, 1.5f, 1.25f},
+    {"Selu", UnaryOp::kSelu, [](double x) { return 1.25 * (x <= 0 ? 1.5 * std::expm1(x) : x); }, 6e-7, 1e-37, 1.5f,
+     1.25f},
     {"Celu", UnaryOp::kCelu, [](double x) { return x < 0 ? 2 * std::expm1(x / 2) : x; }, 6e-7, 1e-37, 2},
     {"Sigmoid", UnaryOp::kSigmoid, Sigmoid, 6e-7, 1e-37},
-    {"HardSigmoid", UnaryOp::kHardSigmoid, [](double x) { return x * 0.25 + 0.5 > 1 ? 1 : x * 0.25 + 0.5 < 0 ? 0 : x * 0.25 + 0.5; },
-     2e-7, 0.1, 0.25f, 0.5f},
-    {"HardSwish", UnaryOp::kHardSwish, [](double x) { return x * (x >= 3 ? 1 : x <= -3 ? 0 : x / 6 + 0.5); }, 3e-7, 3},
+    {"HardSigmoid", UnaryOp::kHardSigmoid,
+     [](double x) { return x * 0.25 + 0.5 > 1   ? 1
+                           : x * 0.25 + 0.5 < 0 ? 0
+                                                : x * 0.25 + 0.5; }, 2e-7, 0.1, 0.25f, 0.5f},
+    {"HardSwish", UnaryOp::kHardSwish, [](double x) { return x * (x >= 3    ? 1
+                                                                  : x <= -3 ? 0
+                                                                            : x / 6 + 0.5); }, 3e-7, 3},
     {"Tanh", UnaryOp::kTanh, [](double x) { return std::tanh(x); }, 6e-7, 1e-37},
     {"Erf", UnaryOp::kErf, [](double x) { return std::erf(x); }, 6e-7, 1e-37},
     {"Gelu", UnaryOp::kGelu, [](double x) { return 0.5 * x * (1 + std::erf(x * M_SQRT1_2)); }, 3e-7, kByInput},
     {"GeluTanh", UnaryOp::kGeluTanh,
-     [](double x) { return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x))); }, 3e-7, kByInput},
+     [](double x) { return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x))); }, 3e-7,
+     kByInput},
     {"Silu", UnaryOp::kSilu, [](double x) { return x * Sigmoid(1.75 * x); }, 3e-7, kByInput, 1.75f},
     {"Mish", UnaryOp::kMish, [](double x) { return x * std::tanh(Softplus(x)); }, 8e-7, 1e-30},
     {"Softplus", UnaryOp::kSoftplus, Softplus, 8e-7, 1e-37},
@@ -60,7 +66,9 @@ const Case kCases[] = {
     {"Ceil", UnaryOp::kCeil, [](double x) { return std::ceil(x); }, 0},
     {"Round", UnaryOp::kRound, [](double x) { return std::nearbyint(x); }, 0},
     {"Sign", UnaryOp::kSign, [](double x) { return std::isnan(x) ? x : double(x > 0) - double(x < 0); }, 0},
-    {"Clip", UnaryOp::kClip, [](double x) { return x < -1 ? -1 : x > 2.5 ? 2.5 : x; }, 0, 0, -1, 2.5f},
+    {"Clip", UnaryOp::kClip, [](double x) { return x < -1    ? -1
+                                                   : x > 2.5 ? 2.5
+                                                             : x; }, 0, 0, -1, 2.5f},
     {"Linear", UnaryOp::kLinear, [](double x) { return 2 * x - 3; }, 3e-7, 3, 2, -3},
 };
 
@@ -82,7 +90,8 @@ TEST(Unary, MatchesTheDefinition) {
           EXPECT_EQ(std::isnan(y[i]), std::isnan(want)) << IsaName() << " " << c.name << "(" << x[i] << ")";
           continue;
         }
-        const double of = c.floor == kByInput ? std::max(1.0, std::fabs(double{x[i]})) : std::max(std::fabs(want), c.floor);
+        const double of =
+            c.floor == kByInput ? std::max(1.0, std::fabs(double{x[i]})) : std::max(std::fabs(want), c.floor);
         EXPECT_NEAR(y[i], want, c.bound * of) << IsaName() << " " << c.name << "(" << x[i] << ")";
       }
     });
@@ -95,9 +104,10 @@ TEST(Unary, NaNStaysAndLimitsHold) {
     float x, want;
   };
   const Limit limits[] = {
-      {UnaryOp::kExp, kInf, kInf},      {UnaryOp::kExp, -kInf, 0},     {UnaryOp::kLog, 0, -kInf},    {UnaryOp::kRelu, kInf, kInf},
-      {UnaryOp::kSigmoid, -kInf, 0},    {UnaryOp::kSigmoid, kInf, 1},  {UnaryOp::kTanh, -kInf, -1},  {UnaryOp::kMish, kInf, kInf},
-      {UnaryOp::kSoftplus, kInf, kInf}, {UnaryOp::kSoftplus, -kInf, 0}, {UnaryOp::kFloor, kInf, kInf}, {UnaryOp::kReciprocal, kInf, 0},
+      {UnaryOp::kExp, kInf, kInf},    {UnaryOp::kExp, -kInf, 0},     {UnaryOp::kLog, 0, -kInf},
+      {UnaryOp::kRelu, kInf, kInf},   {UnaryOp::kSigmoid, -kInf, 0}, {UnaryOp::kSigmoid, kInf, 1},
+      {UnaryOp::kTanh, -kInf, -1},    {UnaryOp::kMish, kInf, kInf},  {UnaryOp::kSoftplus, kInf, kInf},
+      {UnaryOp::kSoftplus, -kInf, 0}, {UnaryOp::kFloor, kInf, kInf}, {UnaryOp::kReciprocal, kInf, 0},
   };
   ForEachTarget([&] {
     for (const Case& c : kCases) {

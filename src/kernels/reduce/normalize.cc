@@ -52,7 +52,9 @@ void WriteRow(const float* t, float* y, int64_t n, Moments m, const float* scale
   const Vec factor = hn::Set(d, m.inv_std);
   const auto normal = [&](Vec v) HWY_ATTR { return hn::Mul(hn::Sub(v, shift), factor); };
   if (scale && bias) {
-    MapRow(t, y, n, [&](Vec v, int64_t i) HWY_ATTR { return hn::MulAdd(normal(v), LoadAt(d, scale, i, n), LoadAt(d, bias, i, n)); });
+    MapRow(t, y, n, [&](Vec v, int64_t i) HWY_ATTR {
+      return hn::MulAdd(normal(v), LoadAt(d, scale, i, n), LoadAt(d, bias, i, n));
+    });
   } else if (scale) {
     MapRow(t, y, n, [&](Vec v, int64_t i) HWY_ATTR { return hn::Mul(normal(v), LoadAt(d, scale, i, n)); });
   } else if (bias) {
@@ -79,7 +81,8 @@ void NormalizeRange(const NormArgs& args, int64_t begin, int64_t end) {
 }
 
 /// One group of `channels` channels.
-void NormalizeGroup(const float* x, float* y, int64_t channels, int64_t spatial, const float* scale, const float* bias, float epsilon) {
+void NormalizeGroup(const float* x, float* y, int64_t channels, int64_t spatial, const float* scale, const float* bias,
+                    float epsilon) {
   const F32 d;
   const Moments m = MomentsOf(x, channels * spatial, epsilon, false);
   const Vec shift = hn::Set(d, m.mean);
@@ -113,8 +116,8 @@ void NormalizeRows(const NormArgs& args, const Threads& threads) {
                       [&](int64_t begin, int64_t end) { range(args, begin, end); });
 }
 
-void NormalizeGroups(const float* x, float* y, int64_t batch, int64_t channels, int64_t spatial, int64_t groups, const float* scale,
-                     const float* bias, float epsilon, const Threads& threads) {
+void NormalizeGroups(const float* x, float* y, int64_t batch, int64_t channels, int64_t spatial, int64_t groups,
+                     const float* scale, const float* bias, float epsilon, const Threads& threads) {
   if (batch <= 0 || channels <= 0 || spatial <= 0) return;
   ChooseTarget();
   const auto normalize = HWY_DYNAMIC_DISPATCH(NormalizeGroup);
@@ -123,7 +126,8 @@ void NormalizeGroups(const float* x, float* y, int64_t batch, int64_t channels, 
   threads.ParallelFor(batch * groups, std::max<int64_t>(1, kGrain / size), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t first = i % groups * width;
-      normalize(x + i * size, y + i * size, width, spatial, scale ? scale + first : nullptr, bias ? bias + first : nullptr, epsilon);
+      normalize(x + i * size, y + i * size, width, spatial, scale ? scale + first : nullptr,
+                bias ? bias + first : nullptr, epsilon);
     }
   });
 }

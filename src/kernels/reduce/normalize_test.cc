@@ -24,13 +24,14 @@ struct Case {
   bool scale, bias, residual, rms;
   float offset = 0;
   friend std::ostream& operator<<(std::ostream& os, const Case& c) {
-    return os << c.rows << " x " << c.size << (c.scale ? " scale" : "") << (c.bias ? " bias" : "") << (c.residual ? " residual" : "")
-              << (c.rms ? " rms" : "") << " offset " << c.offset;
+    return os << c.rows << " x " << c.size << (c.scale ? " scale" : "") << (c.bias ? " bias" : "")
+              << (c.residual ? " residual" : "") << (c.rms ? " rms" : "") << " offset " << c.offset;
   }
 };
 
 void Check(const Case& c) {
-  const auto x = Random(c.rows * c.size, 1, c.offset), residual = Random(c.rows * c.size, 2), residual_bias = Random(c.size, 3);
+  const auto x = Random(c.rows * c.size, 1, c.offset), residual = Random(c.rows * c.size, 2),
+             residual_bias = Random(c.size, 3);
   const auto scale = Random(c.size, 4, 1), bias = Random(c.size, 5);
   ForEachTarget([&] {
     std::vector<float> y(c.rows * c.size), sum(y.size()), mean(c.rows), inv_std(c.rows);
@@ -62,7 +63,8 @@ void Check(const Case& c) {
       ASSERT_NEAR(mean[r], m, 1e-6 * std::max(1.0, std::fabs(m))) << IsaName() << " " << c;
       for (int64_t i = 0; i < c.size; ++i) {
         const double want = (t[i] - m) * want_inv * (c.scale ? scale[i] : 1) + (c.bias ? bias[i] : 0);
-        ASSERT_NEAR(y[r * c.size + i], want, bound * (2 + std::fabs(want))) << IsaName() << " " << c << " at " << r << ", " << i;
+        ASSERT_NEAR(y[r * c.size + i], want, bound * (2 + std::fabs(want)))
+            << IsaName() << " " << c << " at " << r << ", " << i;
         ASSERT_EQ(sum[r * c.size + i], args.sum ? t[i] : 0) << IsaName() << " " << c;
       }
     }
@@ -101,19 +103,23 @@ TEST(Normalize, GroupsMatchTheDefinition) {
     int64_t batch, channels, spatial, groups;
   };
   for (const Group& g : {Group{1, 1, 1, 1}, {2, 6, 5, 3}, {2, 6, 49, 6}, {1, 32, 17, 8}, {3, 4, 3000, 1}}) {
-    const auto x = Random(g.batch * g.channels * g.spatial, 1, 3), scale = Random(g.channels, 2), bias = Random(g.channels, 3);
+    const auto x = Random(g.batch * g.channels * g.spatial, 1, 3), scale = Random(g.channels, 2),
+               bias = Random(g.channels, 3);
     ForEachTarget([&] {
       std::vector<float> y = x;
-      NormalizeGroups(y.data(), y.data(), g.batch, g.channels, g.spatial, g.groups, scale.data(), bias.data(), 1e-5f, Threads(2));
+      NormalizeGroups(y.data(), y.data(), g.batch, g.channels, g.spatial, g.groups, scale.data(), bias.data(), 1e-5f,
+                      Threads(2));
       const int64_t size = g.channels / g.groups * g.spatial;
       for (int64_t i = 0; i < g.batch * g.groups; ++i) {
         double m = 0, v = 0;
         for (int64_t j = 0; j < size; ++j) m += x[i * size + j] / static_cast<double>(size);
-        for (int64_t j = 0; j < size; ++j) v += (x[i * size + j] - m) * (x[i * size + j] - m) / static_cast<double>(size);
+        for (int64_t j = 0; j < size; ++j)
+          v += (x[i * size + j] - m) * (x[i * size + j] - m) / static_cast<double>(size);
         for (int64_t j = 0; j < size; ++j) {
           const int64_t c = (i * size + j) / g.spatial % g.channels;
           const double want = (x[i * size + j] - m) / std::sqrt(v + 1e-5) * scale[c] + bias[c];
-          ASSERT_NEAR(y[i * size + j], want, g.spatial == 1 ? 1e-3 : 1e-5) << IsaName() << " channels " << g.channels << " at " << i << ", " << j;
+          ASSERT_NEAR(y[i * size + j], want, g.spatial == 1 ? 1e-3 : 1e-5)
+              << IsaName() << " channels " << g.channels << " at " << i << ", " << j;
         }
       }
     });

@@ -62,19 +62,20 @@ void ReduceColumns(const ReducePlan& plan, const float* x, float* y, int64_t cou
     const int64_t left = std::clamp<int64_t>(count - v * kLanes, 0, kLanes);
     base[v] = has_base && left > 0 ? LoadPart(d, y + v * kLanes, left, 0) : hn::Zero(d);
   }
-  ForEachOffset<1>(plan.outer_reduced(), 0, plan.outer_reduced_count(), [&](int64_t row, const std::array<int64_t, 1>& at) HWY_ATTR {
-    const float* from = x + at[0];
-    for (int v = 0; v < 4; ++v) {
-      const int64_t left = count - v * kLanes;
-      if (left <= 0) break;
-      const Vec in = left >= kLanes ? hn::LoadU(d, from + v * kLanes) : LoadPart(d, from + v * kLanes, left, 0);
-      part[v] = Op::Combine(part[v], Map::Of(in, base[v]));
-      if (row % kBlock == kBlock - 1) {
-        total[v] = Op::Combine(total[v], part[v]);
-        part[v] = hn::Set(d, Op::kIdentity);
-      }
-    }
-  });
+  ForEachOffset<1>(
+      plan.outer_reduced(), 0, plan.outer_reduced_count(), [&](int64_t row, const std::array<int64_t, 1>& at) HWY_ATTR {
+        const float* from = x + at[0];
+        for (int v = 0; v < 4; ++v) {
+          const int64_t left = count - v * kLanes;
+          if (left <= 0) break;
+          const Vec in = left >= kLanes ? hn::LoadU(d, from + v * kLanes) : LoadPart(d, from + v * kLanes, left, 0);
+          part[v] = Op::Combine(part[v], Map::Of(in, base[v]));
+          if (row % kBlock == kBlock - 1) {
+            total[v] = Op::Combine(total[v], part[v]);
+            part[v] = hn::Set(d, Op::kIdentity);
+          }
+        }
+      });
   for (int v = 0; v < 4 && v * kLanes < count; ++v) {
     StorePart(d, Op::Combine(total[v], part[v]), y + v * kLanes, std::min(kLanes, count - v * kLanes));
   }
@@ -87,9 +88,10 @@ void Reduce(const ReducePlan& plan, const float* x, float* y, bool has_base, con
   if (plan.inner_is_reduced()) {
     threads.ParallelFor(plan.outputs(), std::max<int64_t>(1, kGrain / std::max<int64_t>(1, plan.reduced())),
                         [&](int64_t begin, int64_t end) {
-                          ForEachOffset<1>(plan.outer_kept(), begin, end, [&](int64_t i, const std::array<int64_t, 1>& at) {
-                            y[i] = ReduceRows<Op, Map>(plan, x + at[0], has_base ? y[i] : 0.0f);
-                          });
+                          ForEachOffset<1>(plan.outer_kept(), begin, end,
+                                           [&](int64_t i, const std::array<int64_t, 1>& at) {
+                                             y[i] = ReduceRows<Op, Map>(plan, x + at[0], has_base ? y[i] : 0.0f);
+                                           });
                         });
     return;
   }

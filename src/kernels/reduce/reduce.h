@@ -23,7 +23,8 @@ enum class ReduceOp : uint8_t {
   kLogSumExp,
 };
 
-/// A reduction of a contiguous tensor with neighbouring axes that behave alike made one. Outputs are in the kept axes' order.
+/// A reduction of a contiguous tensor with neighbouring axes that behave alike made one. Outputs are in the kept axes'
+/// order.
 class ReducePlan {
  public:
   /// `axes` are in [0, rank) without repetition.
@@ -32,8 +33,8 @@ class ReducePlan {
   int64_t outputs() const { return outputs_; }
   int64_t reduced() const { return reduced_; }  ///< elements behind each output; 0 gives the operation's identity
 
-  // The innermost run of elements, `inner` long, is reduced where inner_is_reduced and else kept; the axes outside it, outermost
-  // first, with their strides in elements.
+  // The innermost run of elements, `inner` long, is reduced where inner_is_reduced and else kept; the axes outside it,
+  // outermost first, with their strides in elements.
   bool inner_is_reduced() const { return inner_is_reduced_; }
   int64_t inner() const { return inner_; }
   std::span<const Axis<1>> outer_kept() const { return outer_kept_; }
@@ -50,11 +51,12 @@ class ReducePlan {
   bool inner_is_reduced_ = true;
 };
 
-/// y[output] = op over the elements behind it. Sums of rows add up in blocks, so that their error does not grow with length.
-/// A mean of nothing is NaN, a maximum -inf, a minimum +inf.
+/// y[output] = op over the elements behind it. Sums of rows add up in blocks, so that their error does not grow with
+/// length. A mean of nothing is NaN, a maximum -inf, a minimum +inf.
 void ReduceFloat(ReduceOp op, const ReducePlan& plan, const float* x, float* y, const Threads& threads);
 
-/// y[output] = finish(combine(…combine(init, x0)…, xn)) in the order of memory, for any type; combine takes and gives Acc.
+/// y[output] = finish(combine(…combine(init, x0)…, xn)) in the order of memory, for any type; combine takes and gives
+/// Acc.
 template <class T, class Acc, class Y, class Combine, class Finish>
 void ReducePlain(const ReducePlan& plan, const T* x, Y* y, Acc init, const Combine& combine, const Finish& finish,
                  const Threads& threads) {

@@ -21,11 +21,26 @@ struct Case {
 };
 
 const Case kCases[] = {
-    {{}, {}},           {{1}, {0}},          {{7}, {0}},           {{7}, {}},
-    {{1000003}, {0}},   {{5, 33}, {1}},      {{5, 33}, {0}},       {{5, 33}, {0, 1}},
-    {{300, 131}, {0}},  {{3, 257}, {1}},     {{3, 5, 7}, {1}},     {{3, 5, 7}, {0, 2}},
-    {{3, 5, 7}, {1, 2}}, {{2, 3, 4, 5, 6}, {0, 2, 4}}, {{2, 3, 4, 5, 6}, {1, 3}}, {{2, 1, 4, 1, 6}, {1, 3}},
-    {{2, 1, 4, 1, 6}, {0, 1, 4}}, {{0, 3}, {0}}, {{0, 3}, {1}},     {{3, 0}, {1}},
+    {{}, {}},
+    {{1}, {0}},
+    {{7}, {0}},
+    {{7}, {}},
+    {{1000003}, {0}},
+    {{5, 33}, {1}},
+    {{5, 33}, {0}},
+    {{5, 33}, {0, 1}},
+    {{300, 131}, {0}},
+    {{3, 257}, {1}},
+    {{3, 5, 7}, {1}},
+    {{3, 5, 7}, {0, 2}},
+    {{3, 5, 7}, {1, 2}},
+    {{2, 3, 4, 5, 6}, {0, 2, 4}},
+    {{2, 3, 4, 5, 6}, {1, 3}},
+    {{2, 1, 4, 1, 6}, {1, 3}},
+    {{2, 1, 4, 1, 6}, {0, 1, 4}},
+    {{0, 3}, {0}},
+    {{0, 3}, {1}},
+    {{3, 0}, {1}},
     {{70, 64, 3}, {0, 1}},
 };
 
@@ -88,10 +103,13 @@ TEST(Reduce, MatchesTheDefinition) {
         ReduceFloat(ReduceOp{static_cast<uint8_t>(op)}, plan, x.data(), y.data(), Threads(2));
         for (size_t i = 0; i < y.size(); ++i) {
           const double want = Plain(ReduceOp{static_cast<uint8_t>(op)}, groups[i]);
-          // Chains of at most 256 additions of like sign, whose errors mostly cancel; products take an error from each factor.
-          const double bound = 2e-6 + (op == static_cast<int>(ReduceOp::kProd) ? 6e-8 * static_cast<double>(groups[i].size()) : 0);
+          // Chains of at most 256 additions of like sign, whose errors mostly cancel; products take an error from each
+          // factor.
+          const double bound =
+              2e-6 + (op == static_cast<int>(ReduceOp::kProd) ? 6e-8 * static_cast<double>(groups[i].size()) : 0);
           ASSERT_TRUE(std::isnan(want) ? std::isnan(y[i])
-                                       : y[i] == static_cast<float>(want) || std::fabs(y[i] - want) <= bound * std::max(1.0, std::fabs(want)))
+                                       : y[i] == static_cast<float>(want) ||
+                                             std::fabs(y[i] - want) <= bound * std::max(1.0, std::fabs(want)))
               << IsaName() << " op " << op << " shape " << ::testing::PrintToString(c.shape) << " axes "
               << ::testing::PrintToString(c.axes) << " at " << i << ": got " << y[i] << ", want " << want;
         }
@@ -115,9 +133,9 @@ TEST(Reduce, NaNAndInfinity) {
   };
   const float nan = std::numeric_limits<float>::quiet_NaN();
   const Special specials[] = {
-      {ReduceOp::kMax, {1, nan, 2}, nan},          {ReduceOp::kMin, {nan, 1, 2}, nan},
-      {ReduceOp::kMax, {-kInf, -kInf}, -kInf},     {ReduceOp::kLogSumExp, {-kInf, -kInf}, -kInf},
-      {ReduceOp::kLogSumExp, {kInf, 1}, kInf},     {ReduceOp::kLogSumExp, {1000, 1000}, 1000.693147f},
+      {ReduceOp::kMax, {1, nan, 2}, nan},           {ReduceOp::kMin, {nan, 1, 2}, nan},
+      {ReduceOp::kMax, {-kInf, -kInf}, -kInf},      {ReduceOp::kLogSumExp, {-kInf, -kInf}, -kInf},
+      {ReduceOp::kLogSumExp, {kInf, 1}, kInf},      {ReduceOp::kLogSumExp, {1000, 1000}, 1000.693147f},
       {ReduceOp::kLogSumExp, {-kInf, 2, nan}, nan}, {ReduceOp::kSum, {kInf, -kInf}, nan},
       {ReduceOp::kLogSumExp, {-kInf, 2}, 2},
   };
@@ -132,7 +150,8 @@ TEST(Reduce, NaNAndInfinity) {
         ReduceFloat(s.op, plan, x.data(), y.data(), Threads(1));
         for (float v : y) {
           EXPECT_TRUE(std::isnan(s.want) ? std::isnan(v) : v == s.want)
-              << IsaName() << " op " << static_cast<int>(s.op) << " of " << ::testing::PrintToString(s.x) << " got " << v;
+              << IsaName() << " op " << static_cast<int>(s.op) << " of " << ::testing::PrintToString(s.x) << " got "
+              << v;
         }
       });
     }

@@ -52,9 +52,8 @@ void SoftmaxColumns(const float* x, float* y, int64_t n, int64_t inner, int64_t 
   const F32 d;
   for (int64_t c = begin; c < end; c += kLanes) {
     const int64_t count = std::min(kLanes, end - c);
-    const auto load = [&](const float* from) HWY_ATTR {
-      return count == kLanes ? hn::LoadU(d, from) : LoadPart(d, from, count, 0);
-    };
+    const auto load = [&](const float* from)
+                          HWY_ATTR { return count == kLanes ? hn::LoadU(d, from) : LoadPart(d, from, count, 0); };
     const auto store = [&](Vec v, float* to) HWY_ATTR {
       if (count == kLanes) {
         hn::StoreU(v, d, to);
@@ -90,7 +89,8 @@ namespace slipway::kernels {
 HWY_EXPORT(SoftmaxRows);
 HWY_EXPORT(SoftmaxColumns);
 
-void SoftmaxFloat(const float* x, float* y, int64_t outer, int64_t size, int64_t inner, bool log, const Threads& threads) {
+void SoftmaxFloat(const float* x, float* y, int64_t outer, int64_t size, int64_t inner, bool log,
+                  const Threads& threads) {
   if (outer <= 0 || size <= 0 || inner <= 0) return;
   ChooseTarget();
   constexpr int64_t kGrain = 8192;  // Elements: microseconds of work.
@@ -104,13 +104,14 @@ void SoftmaxFloat(const float* x, float* y, int64_t outer, int64_t size, int64_t
   const auto columns = HWY_DYNAMIC_DISPATCH(SoftmaxColumns);
   constexpr int64_t kColumns = 64;  // A few vectors, so that neighbours share cache lines.
   const int64_t blocks = (inner + kColumns - 1) / kColumns;
-  threads.ParallelFor(outer * blocks, std::max<int64_t>(1, kGrain / (size * kColumns)), [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t at = i / blocks * size * inner;
-      const int64_t first = i % blocks * kColumns;
-      columns(x + at, y + at, size, inner, first, std::min(inner, first + kColumns), log);
-    }
-  });
+  threads.ParallelFor(outer * blocks, std::max<int64_t>(1, kGrain / (size * kColumns)),
+                      [&](int64_t begin, int64_t end) {
+                        for (int64_t i = begin; i < end; ++i) {
+                          const int64_t at = i / blocks * size * inner;
+                          const int64_t first = i % blocks * kColumns;
+                          columns(x + at, y + at, size, inner, first, std::min(inner, first + kColumns), log);
+                        }
+                      });
 }
 
 }  // namespace slipway::kernels

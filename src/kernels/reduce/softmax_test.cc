@@ -41,10 +41,11 @@ void Check(std::vector<float> x, int64_t outer, int64_t size, int64_t inner) {
       for (size_t i = 0; i < x.size(); ++i) {
         // The rounding of a difference of 20 (1e-6), as much from a chain of 1000 additions, and Exp's 2 ulp.
         const double bound = 4e-6 * std::fabs(want[i]) + (log ? 4e-6 : 1e-37);
-        const bool same =
-            std::isnan(want[i]) ? std::isnan(y[i]) : y[i] == static_cast<float>(want[i]) || std::fabs(y[i] - want[i]) <= bound;
-        ASSERT_TRUE(same) << IsaName() << " [" << outer << ", " << size << ", " << inner << "] log " << log << " at " << i << ": got "
-                          << y[i] << ", want " << want[i];
+        const bool same = std::isnan(want[i])
+                              ? std::isnan(y[i])
+                              : y[i] == static_cast<float>(want[i]) || std::fabs(y[i] - want[i]) <= bound;
+        ASSERT_TRUE(same) << IsaName() << " [" << outer << ", " << size << ", " << inner << "] log " << log << " at "
+                          << i << ": got " << y[i] << ", want " << want[i];
       }
     });
   }
@@ -65,8 +66,8 @@ TEST(Softmax, MatchesTheDefinition) {
 }
 
 TEST(Softmax, SpecialRows) {
-  const std::vector<float> rows[] = {{-kInf, 1, 2}, {-kInf, -kInf, -kInf}, {kInf, 1, 2}, {kNaN, 1, 2}, {1, kNaN, -kInf},
-                                     {-1e4f, -1e4f, -1e4f}, {-1e38f, 0, 1e38f}, {1000, 1000, 999}};
+  const std::vector<float> rows[] = {{-kInf, 1, 2},    {-kInf, -kInf, -kInf}, {kInf, 1, 2},       {kNaN, 1, 2},
+                                     {1, kNaN, -kInf}, {-1e4f, -1e4f, -1e4f}, {-1e38f, 0, 1e38f}, {1000, 1000, 999}};
   for (const auto& row : rows) {
     Check(row, 1, 3, 1);
     std::vector<float> columns;
