@@ -12,10 +12,12 @@
 namespace slipway::kernels {
 namespace {
 
-/// The sets that kernels are compiled for and the CPU has, best first; the fallback that needs no instructions comes last.
+/// The sets that kernels are compiled for and the CPU has, best first; plain scalar code comes last.
 std::vector<int64_t> UsableTargets() {
   std::vector<int64_t> usable;
-  for (int64_t rest = hwy::SupportedTargets() & HWY_TARGETS; rest != 0; rest &= rest - 1) usable.push_back(rest & -rest);
+  for (int64_t rest = hwy::SupportedTargets() & HWY_TARGETS; rest != 0; rest &= rest - 1) {
+    usable.push_back(rest & -rest);
+  }
   if (usable.empty()) usable.push_back(HWY_STATIC_TARGET);
   return usable;
 }
