@@ -9,7 +9,7 @@
 
 #include "kernels/attention/softmax_row-inl.h"
 #include "kernels/attention/tile-inl.h"
-#include "kernels/scratch.h"
+#include "kernels/gemm/scratch.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace slipway::kernels {
@@ -50,8 +50,10 @@ class Task {
     keys_in_place_ = rows <= kFewRows && args.size % kLanes == 0 && depth_blocks_ == 1;
     values_in_place_ = rows <= kTileRows && args.value_size % kLanes == 0;
     const int64_t padded_rows = RoundUp(rows, kQueryTile);
-    float* memory = Scratch(static_cast<size_t>(padded_rows * (depth_blocks_ * kRowStride + value_stride_ + 2) +
-                                                kQueryTile * kRowStride + (args.size + value_stride_) * kBlock));
+    static thread_local Scratch scratch;
+    float* memory =
+        scratch.Reserve(static_cast<size_t>(padded_rows * (depth_blocks_ * kRowStride + value_stride_ + 2) +
+                                            kQueryTile * kRowStride + (args.size + value_stride_) * kBlock));
     queries_ = memory;
     scores_ = queries_ + padded_rows * depth_blocks_ * kRowStride;
     packed_keys_ = scores_ + kQueryTile * kRowStride;
