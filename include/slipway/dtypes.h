@@ -3,13 +3,51 @@
 #include <bit>
 #include <cmath>
 #include <complex>
+#include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <type_traits>
 
-#include "slipway/tensor.h"
-
 namespace slipway {
+
+/// Element types, numbered as ONNX's TensorProto.DataType. Types of 4 and 2 bits take one byte an element in
+/// memory (as ml_dtypes holds them) and are packed in files only.
+enum class DType : uint8_t {
+  kUndefined = 0,
+  kFloat = 1,
+  kUint8 = 2,
+  kInt8 = 3,
+  kUint16 = 4,
+  kInt16 = 5,
+  kInt32 = 6,
+  kInt64 = 7,
+  kString = 8,
+  kBool = 9,
+  kFloat16 = 10,
+  kDouble = 11,
+  kUint32 = 12,
+  kUint64 = 13,
+  kComplex64 = 14,
+  kComplex128 = 15,
+  kBFloat16 = 16,
+  kFloat8E4M3FN = 17,
+  kFloat8E4M3FNUZ = 18,
+  kFloat8E5M2 = 19,
+  kFloat8E5M2FNUZ = 20,
+  kUint4 = 21,
+  kInt4 = 22,
+  kFloat4E2M1 = 23,
+  kFloat8E8M0 = 24,
+  kUint2 = 25,
+  kInt2 = 26,
+};
+inline constexpr int kNumDTypes = 27;
+
+/// Bytes of one element in memory; strings count as sizeof(std::string).
+size_t SizeOf(DType type);
+/// The specification's spelling: "float", "int64", "float8e4m3fn".
+std::string_view Name(DType type);
 
 /// IEEE half precision; arithmetic is done in float.
 struct Float16 {
@@ -27,7 +65,10 @@ struct BFloat16 {
   explicit operator float() const { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
 };
 
-/// The 8-bit and 4-bit floats of ONNX; `Kind` says which. Conversion from float rounds to nearest even and saturates.
+/// The 8-bit and 4-bit floats of ONNX; `Kind` says which. Conversion from float rounds to nearest even; what is then too
+/// large, infinities included, becomes the largest finite value, or with `saturate` false the type's infinity, or NaN
+/// where it has none. Float4E2M1 always saturates, and takes NaN as zero. Float8E8M0 holds powers of two only: it
+/// rounds as ToFloat8E8M0 does to the nearest.
 template <DType Kind>
 struct SmallFloat {
   uint8_t bits = 0;
@@ -41,6 +82,13 @@ using Float8E5M2 = SmallFloat<DType::kFloat8E5M2>;
 using Float8E5M2FNUZ = SmallFloat<DType::kFloat8E5M2FNUZ>;
 using Float8E8M0 = SmallFloat<DType::kFloat8E8M0>;
 using Float4E2M1 = SmallFloat<DType::kFloat4E2M1>;
+
+/// The values of the attribute `round_mode` of ONNX Cast.
+enum class ScaleRounding { kNearest, kUp, kDown };
+
+/// The power of two next to |value|; halfway counts as nearer to the larger. What is past the ends of the range, zero
+/// and infinity included, becomes the end, or with `saturate` false NaN.
+Float8E8M0 ToFloat8E8M0(float value, ScaleRounding rounding, bool saturate);
 
 /// Integers of 4 and 2 bits, one to a byte; conversion from a wider integer keeps the low bits.
 template <int Bits, bool Signed>

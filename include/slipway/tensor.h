@@ -11,47 +11,10 @@
 #include <utility>
 #include <vector>
 
+#include "slipway/dtypes.h"
 #include "slipway/error.h"
 
 namespace slipway {
-
-/// Element types, numbered as ONNX's TensorProto.DataType. Types of 4 and 2 bits take one byte an element in
-/// memory (as ml_dtypes holds them) and are packed in files only.
-enum class DType : uint8_t {
-  kUndefined = 0,
-  kFloat = 1,
-  kUint8 = 2,
-  kInt8 = 3,
-  kUint16 = 4,
-  kInt16 = 5,
-  kInt32 = 6,
-  kInt64 = 7,
-  kString = 8,
-  kBool = 9,
-  kFloat16 = 10,
-  kDouble = 11,
-  kUint32 = 12,
-  kUint64 = 13,
-  kComplex64 = 14,
-  kComplex128 = 15,
-  kBFloat16 = 16,
-  kFloat8E4M3FN = 17,
-  kFloat8E4M3FNUZ = 18,
-  kFloat8E5M2 = 19,
-  kFloat8E5M2FNUZ = 20,
-  kUint4 = 21,
-  kInt4 = 22,
-  kFloat4E2M1 = 23,
-  kFloat8E8M0 = 24,
-  kUint2 = 25,
-  kInt2 = 26,
-};
-inline constexpr int kNumDTypes = 27;
-
-/// Bytes of one element in memory; strings count as sizeof(std::string).
-size_t SizeOf(DType type);
-/// The specification's spelling: "float", "int64", "float8e4m3fn".
-std::string_view Name(DType type);
 
 /// The sizes of a tensor's axes, outermost first. Up to six axes are held without an allocation.
 class Shape {
@@ -171,12 +134,6 @@ class Tensor {
   void* data_ = nullptr;
   std::shared_ptr<const void> keep_;
 };
-
-}  // namespace slipway
-
-#include "slipway/dtypes.h"
-
-namespace slipway {
 
 template <class T>
 Tensor Tensor::From(Shape shape, std::span<const T> values) {

@@ -19,8 +19,8 @@ namespace slipway {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-constexpr auto kSpin = std::chrono::microseconds(50);
-constexpr auto kAwakeSpin = std::chrono::milliseconds(2);
+constexpr Clock::duration kSpin = std::chrono::microseconds(50);
+constexpr Clock::duration kAwakeSpin = std::chrono::milliseconds(2);
 // More chunks than threads, so that a slow thread does not hold the others up at the end.
 constexpr int64_t kChunksPerThread = 4;
 constexpr int kMaxHelpers = 511;
@@ -89,7 +89,7 @@ class Worker {
     if (seen == kNotStarted) seen = Start();
     if (seen != kIdle || callers_.load(std::memory_order_relaxed) != 0) return false;
     if (!slot_.compare_exchange_strong(seen, reinterpret_cast<uintptr_t>(job))) return false;
-    // Ordered after the exchange, as Sleep() orders its store before its look at the slot: one of the two sees the other.
+    // Offer, then look at asleep_; AwaitOffer() sets asleep_, then looks at the slot: one of the two sees the other.
     if (asleep_.load() && asleep_.exchange(0)) asleep_.notify_one();
     return true;
   }
@@ -170,7 +170,7 @@ class Worker {
     };
     const auto tired = [&](auto spun) {
       return !spin || stop_spinning_.load(std::memory_order_relaxed) ||
-             spun > (keep_awake_->load(std::memory_order_relaxed) > 0 ? Clock::duration(kAwakeSpin) : Clock::duration(kSpin));
+             spun > (keep_awake_->load(std::memory_order_relaxed) > 0 ? kAwakeSpin : kSpin);
     };
     while (!SpinUntil(offered, tired)) {
       asleep_.store(1);
@@ -236,7 +236,7 @@ class Pool {
   Pool() {
     const std::vector<int> cpus = UsableCpus();
     const int available = AvailableThreads();
-    // Under a quota the machine's CPUs are shared with others, who would pin to the same few: leave them to the scheduler.
+    // Under a quota others share the CPUs and would pin to the same few: placement is left to the scheduler.
     const bool pin = available >= static_cast<int>(cpus.size());
     const int count = pin ? static_cast<int>(cpus.size()) : available;
     if (count == 1) return;
@@ -258,14 +258,15 @@ class Pool {
 
 [[maybe_unused]] const int kForkHandler = pthread_atfork(nullptr, nullptr, [] { Pool::ForgetInChild(); });
 
-void RunParallel(const Threads& threads, bool spin, int64_t n, int64_t grain, FunctionRef<void(int64_t, int64_t, int)> body) {
+void RunParallel(const Threads& threads, int64_t n, int64_t grain,
+                 FunctionRef<void(int64_t, int64_t, int)> body) {
   if (n <= 0) return;
   grain = std::max<int64_t>(grain, 1);
   if (n <= grain || threads.count() == 1) return body(0, n, 0);
   const int64_t grains = (n - 1) / grain + 1;
   const int64_t takers = std::min<int64_t>({threads.count(), grains, kMaxHelpers + 1});
   const int64_t chunk = std::max<int64_t>(grains / (takers * kChunksPerThread), 1) * grain;
-  Job job{.body = body, .n = n, .chunk = chunk, .chunks = (n - 1) / chunk + 1, .spin = spin};
+  Job job{.body = body, .n = n, .chunk = chunk, .chunks = (n - 1) / chunk + 1, .spin = threads.spin()};
   Pool::Get().Run(job, static_cast<int>(takers) - 1);
   if (job.error) std::rethrow_exception(job.error);
 }
@@ -280,11 +281,11 @@ int AvailableThreads() {
 Threads::Threads(int count, bool spin) : count_(count > 0 ? count : AvailableThreads()), spin_(spin) {}
 
 void Threads::ParallelFor(int64_t n, int64_t grain, FunctionRef<void(int64_t, int64_t)> body) const {
-  RunParallel(*this, spin_, n, grain, [&](int64_t begin, int64_t end, int) { body(begin, end); });
+  RunParallel(*this, n, grain, [&](int64_t begin, int64_t end, int) { body(begin, end); });
 }
 
 void Threads::ParallelForIndexed(int64_t n, int64_t grain, FunctionRef<void(int64_t, int64_t, int)> body) const {
-  RunParallel(*this, spin_, n, grain, body);
+  RunParallel(*this, n, grain, body);
 }
 
 KeepWorkersAwake::KeepWorkersAwake(const Threads& threads) {

@@ -35,8 +35,8 @@ int AvailableThreads();
 /// from many threads, and calls nested in one another, neither block nor oversubscribe.
 class Threads {
  public:
-  /// `count` 0: as many as AvailableThreads(). Without `spin` workers sleep as soon as a call ends: the next one starts
-  /// later, and no CPU is used between the two.
+  /// `count` 0: as many as AvailableThreads(). Without `spin` workers sleep as soon as a call ends: the next one
+  /// starts later, and no CPU is used between the two.
   explicit Threads(int count = 0, bool spin = true);
   int count() const { return count_; }
   bool spin() const { return spin_; }
@@ -47,7 +47,8 @@ class Threads {
   void ParallelFor(int64_t n, int64_t grain, FunctionRef<void(int64_t begin, int64_t end)> body) const;
 
   /// The same with the number of the thread among the takers, 0 (the caller) to count() - 1, for scratch memory.
-  void ParallelForIndexed(int64_t n, int64_t grain, FunctionRef<void(int64_t begin, int64_t end, int thread)> body) const;
+  void ParallelForIndexed(int64_t n, int64_t grain,
+                          FunctionRef<void(int64_t begin, int64_t end, int thread)> body) const;
 
  private:
   int count_;
