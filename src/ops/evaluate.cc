@@ -22,40 +22,39 @@ Value AllocateFor(const Type& type) {
   return shape ? Value(Tensor(type.elem, std::move(*shape))) : Value();
 }
 
-std::vector<Value> Evaluate(const Graph& graph, const Node& node, const Op& op, std::vector<Value*> inputs, const Threads& threads,
-                            RunContext::ScratchBuffer* scratch) {
-  InferContext infer(graph, node);
-  std::vector<Type> types(inputs.size());
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    if (!inputs[i]) continue;
-    types[i] = TypeOf(*inputs[i]);
+void RunLate(RunContext& c, const Op& op) {
+  InferContext infer(*c.graph, *c.node);
+  std::vector<Type> types(c.in.size());
+  for (size_t i = 0; i < c.in.size(); ++i) {
+    if (!c.in[i]) continue;
+    types[i] = TypeOf(*c.in[i]);
     infer.in_types[i] = &types[i];
-    if (inputs[i]->is_tensor()) infer.in_constants[i] = &inputs[i]->tensor();
+    if (c.in[i]->is_tensor() && (c.In(i).raw() || c.In(i).size() == 0)) infer.in_constants[i] = &c.In(i);
   }
   op.Infer(infer);
+  const OpDef* def = FindOp(c.node->domain, c.node->op_type);
+  if (def->alias) {
+    c.SetOut(0, c.In(0).Reshaped(*infer.out_types[0].shape.Concrete()));
+    return;
+  }
+  for (size_t i = 0; i < c.out.size(); ++i) {
+    if (c.out[i]) *c.out[i] = AllocateFor(infer.out_types[i]);
+  }
+  op.Run(c);
+}
 
+std::vector<Value> Evaluate(const Graph& graph, const Node& node, const Op& op, std::vector<Value*> inputs, const Threads& threads,
+                            RunContext::ScratchBuffer* scratch) {
   RunContext::ScratchBuffer local;
-  RunContext run;
-  run.graph = &graph;
-  run.node = &node;
-  run.in = std::move(inputs);
-  run.pool = &threads;
-  run.scratch = scratch ? scratch : &local;
+  RunContext c;
+  c.graph = &graph;
+  c.node = &node;
+  c.in = std::move(inputs);
+  c.pool = &threads;
+  c.scratch = scratch ? scratch : &local;
   std::vector<Value> outputs(node.outputs.size());
-  for (size_t i = 0; i < outputs.size(); ++i) {
-    if (node.outputs[i] == kNone) {
-      run.out.push_back(nullptr);
-      continue;
-    }
-    outputs[i] = AllocateFor(infer.out_types[i]);
-    run.out.push_back(&outputs[i]);
-  }
-  const OpDef* def = FindOp(node.domain, node.op_type);
-  if (def && def->alias) {
-    outputs[0] = run.In(0).Reshaped(*infer.out_types[0].shape.Concrete());
-  } else {
-    op.Run(run);
-  }
+  for (size_t i = 0; i < outputs.size(); ++i) c.out.push_back(node.outputs[i] == kNone ? nullptr : &outputs[i]);
+  RunLate(c, op);
   return outputs;
 }
 

@@ -11,6 +11,9 @@ namespace slipway {
 std::vector<Value> Evaluate(const Graph& graph, const Node& node, const Op& op, std::vector<Value*> inputs, const Threads& threads,
                             RunContext::ScratchBuffer* scratch = nullptr);
 
+/// The same with everything in a context: infers, allocates the outputs that are wanted, and computes.
+void RunLate(RunContext& c, const Op& op);
+
 /// The type of a value that is at hand.
 Type TypeOf(const Value& value);
 

@@ -6,7 +6,16 @@ namespace slipway {
 
 InferContext::InferContext(const Graph& g, const Node& n)
     : graph(g), node(n), in_types(n.inputs.size()), in_constants(n.inputs.size()), in_ints(n.inputs.size()),
-      out_types(n.outputs.size()), out_ints(n.outputs.size()) {}
+      out_types(n.outputs.size()), out_ints(n.outputs.size()) {
+  infer_subgraph = [](Graph& sub, std::span<const Type>) {
+    std::vector<Type> out;
+    for (ValueId v : sub.outputs) {
+      out.push_back(sub.value(v).type);
+      out.back().shape = {};
+    }
+    return out;
+  };
+}
 
 const Type& InferContext::In(int i) const {
   if (!Has(i)) Fail("input {} is missing.", i);

@@ -63,7 +63,7 @@ class InferContext {
   std::vector<const SymbolicInts*> in_ints;         ///< null: not known
   std::vector<Type> out_types;                      ///< one an output, filled by the rule
   std::vector<std::optional<SymbolicInts>> out_ints;
-  /// Types of a subgraph's outputs, given those of its inputs; set by whoever runs the rule.
+  /// Types of a subgraph's outputs, given those of its inputs. By default those found at load, without sizes.
   std::function<std::vector<Type>(Graph&, std::span<const Type>)> infer_subgraph;
 
   InferContext(const Graph& g, const Node& n);

@@ -1,0 +1,76 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "slipway/options.h"
+#include "slipway/tensor.h"
+#include "slipway/value.h"
+
+namespace slipway {
+
+/// An axis of an input or output: a size, or the symbol that the model names it by ("" where it has no name).
+struct AxisInfo {
+  int64_t size = -1;  ///< -1: known only when fed
+  std::string symbol;
+};
+
+/// An input or output of a model.
+struct ValueInfo {
+  std::string name;
+  std::string type;              ///< onnxruntime's spelling: "tensor(float)", "seq(tensor(int64))"
+  DType elem = DType::kUndefined;  ///< of a tensor
+  bool has_rank = false;
+  std::vector<AxisInfo> shape;
+};
+
+/// What a model's file says about itself.
+struct ModelInfo {
+  std::string producer_name, producer_version, domain, description, graph_name, graph_description;
+  int64_t ir_version = 0;
+  int64_t model_version = 0;
+  std::map<std::string, int64_t> opsets;
+  std::map<std::string, std::string> metadata;
+};
+
+/// Values fed to a model, by name.
+using Inputs = std::vector<std::pair<std::string, Value>>;
+
+/// A model, loaded, optimized and ready. Safe to use from many threads at once.
+class Session {
+ public:
+  /// Loads an .onnx file; its external data must lie in the file's folder. Throws Error.
+  explicit Session(const std::string& path, const SessionOptions& options = {});
+  /// The same from the file's bytes, which are copied. External data is looked for in `folder`.
+  static Session FromBytes(std::string_view bytes, const SessionOptions& options = {}, const std::string& folder = "");
+  Session(Session&&) noexcept;
+  Session& operator=(Session&&) noexcept;
+  ~Session();
+
+  const std::vector<ValueInfo>& inputs() const;
+  const std::vector<ValueInfo>& outputs() const;
+  /// Initializers that may be fed like inputs.
+  const std::vector<ValueInfo>& overridable_initializers() const;
+  const ModelInfo& info() const;
+
+  /// Runs the model and gives the outputs named (all where none is), in that order. Inputs by name, shapes as inputs() gives
+  /// them. Throws Error(kInvalidArgument) where a name, type or shape does not fit.
+  std::vector<Value> Run(const Inputs& inputs, std::span<const std::string> outputs = {}, const RunOptions& options = {}) const;
+
+  /// Bytes that a run with these inputs' shapes needs for intermediate values: the plan's arena.
+  size_t ArenaBytes(const Inputs& inputs) const;
+  /// The nodes that will run, one a line, with types and shapes: for people.
+  std::string Describe() const;
+
+ private:
+  struct State;
+  explicit Session(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace slipway

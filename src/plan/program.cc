@@ -1,0 +1,277 @@
+#include "plan/program.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+
+#include "ops/evaluate.h"
+
+namespace slipway {
+
+/// Memory that a run works in; kept between runs, and shared by all plans, so that many shapes need no more than the largest.
+struct Program::Workspace {
+  RunContext::ScratchBuffer arena;
+  RunContext::ScratchBuffer scratch;
+};
+
+/// The values of one run at a time, and the operators' contexts that point at them.
+struct Program::Instance {
+  std::vector<Value> values;
+  std::vector<RunContext> contexts;
+  const std::byte* base = nullptr;   // of the arena that the values point into
+  RunOptions options;
+  RunContext::ScratchBuffer* scratch = nullptr;
+};
+
+/// A plan and its idle instances.
+struct Program::Entry {
+  Key key;
+  std::shared_ptr<const Plan> plan;
+  std::vector<std::unique_ptr<Instance>> idle;
+};
+
+/// An instance and a workspace for the length of a run.
+struct Program::Lease {
+  Lease(const Program& owner, std::shared_ptr<Entry> from) : program(owner), entry(std::move(from)) {
+    {
+      std::lock_guard lock(program.mutex_);
+      if (!entry->idle.empty()) {
+        instance = std::move(entry->idle.back());
+        entry->idle.pop_back();
+      }
+      if (!program.workspaces_.empty()) {
+        workspace = std::move(program.workspaces_.back());
+        program.workspaces_.pop_back();
+      }
+    }
+    if (!workspace) workspace = std::make_unique<Workspace>();
+    if (!instance) instance = program.MakeInstance(*entry->plan);
+  }
+  ~Lease() {
+    for (const auto* list : {&program.graph_->inputs, &program.graph_->captures}) {
+      for (ValueId v : *list) {
+        if (v != kNone) instance->values[v] = {};
+      }
+    }
+    std::lock_guard lock(program.mutex_);
+    entry->idle.push_back(std::move(instance));
+    program.workspaces_.push_back(std::move(workspace));
+  }
+  Lease(const Lease&) = delete;
+  Lease& operator=(const Lease&) = delete;
+
+  const Program& program;
+  std::shared_ptr<Entry> entry;
+  std::unique_ptr<Instance> instance;
+  std::unique_ptr<Workspace> workspace;
+};
+
+Program::Program(std::shared_ptr<Graph> graph, const Threads& threads, size_t max_plans,
+                 const std::function<void(const Tensor&)>& release)
+    : graph_(std::move(graph)), threads_(threads), max_plans_(std::max<size_t>(max_plans, 1)) {
+  MakeOps(release);
+}
+
+Program::~Program() = default;
+
+void Program::MakeOps(const std::function<void(const Tensor&)>& release) {
+  Graph& g = *graph_;
+  std::vector<int> readers(g.num_values());
+  for (size_t v = 0; v < readers.size(); ++v) readers[v] = static_cast<int>(g.value(static_cast<ValueId>(v)).users.size());
+  for (ValueId v : g.outputs) ++readers[v];
+  for (NodeId id : g.order()) {
+    ops_.resize(std::max<size_t>(ops_.size(), id + 1));
+    const Node& node = g.node(id);
+    ops_[id] = MakeOp(g, node);
+    for (size_t i = 0; i < node.inputs.size(); ++i) {
+      const ValueId v = node.inputs[i];
+      const Tensor* constant = g.Constant(v);
+      if (!constant || !ops_[id]->Prepack(static_cast<int>(i), *constant, threads_)) continue;
+      if (--readers[v] > 0) continue;
+      if (release) release(*constant);
+      g.value(v).constant = Tensor(constant->dtype(), constant->shape(), nullptr);
+    }
+    for (const auto& [name, attribute] : node.attributes) {
+      if (const auto* sub = std::get_if<std::shared_ptr<Graph>>(&attribute)) {
+        subprograms_[sub->get()] = std::make_unique<Program>(*sub, threads_, max_plans_, release);
+      }
+    }
+  }
+}
+
+namespace {
+
+void AppendKey(const Value& value, std::vector<int64_t>& key) {
+  if (!value.is_tensor()) {
+    key.push_back(-1 - value.is_sequence() - 2 * value.is_map());
+    return;
+  }
+  const Tensor& t = value.tensor();
+  key.push_back(static_cast<int64_t>(t.dtype()) << 32 | t.shape().rank());
+  key.insert(key.end(), t.shape().begin(), t.shape().end());
+}
+
+}  // namespace
+
+std::shared_ptr<Program::Entry> Program::Find(std::span<const Value> inputs) const {
+  thread_local Key key;
+  key.clear();
+  for (const Value& v : inputs) AppendKey(v, key);
+  {
+    std::lock_guard lock(mutex_);
+    for (auto it = entries_.begin(); it != entries_.end(); ++it) {
+      if ((*it)->key != key) continue;
+      if (it != entries_.begin()) entries_.splice(entries_.begin(), entries_, it);
+      return *entries_.begin();
+    }
+  }
+  auto entry = std::make_shared<Entry>();
+  entry->key = key;
+  std::vector<Type> types;
+  types.reserve(inputs.size());
+  size_t i = 0;
+  auto add = [&](ValueId v) {
+    const Value& value = inputs[i++];
+    // An empty optional or sequence has only its declared type.
+    types.push_back(value.is_tensor() || v == kNone ? TypeOf(value) : graph_->value(v).type);
+  };
+  std::for_each(graph_->inputs.begin(), graph_->inputs.end(), add);
+  std::for_each(graph_->captures.begin(), graph_->captures.end(), add);
+  entry->plan = MakePlan({.graph = *graph_, .ops = ops_, .threads = threads_}, types);
+  std::lock_guard lock(mutex_);
+  entries_.push_front(entry);
+  if (entries_.size() > max_plans_) entries_.pop_back();
+  return entry;
+}
+
+std::shared_ptr<const Plan> Program::PlanFor(std::span<const Value> inputs) const { return Find(inputs)->plan; }
+
+std::unique_ptr<Program::Instance> Program::MakeInstance(const Plan& plan) const {
+  auto instance = std::make_unique<Instance>();
+  Instance& self = *instance;
+  self.values.resize(graph_->num_values());
+  for (size_t v = 0; v < plan.slots.size(); ++v) {
+    if (!plan.slots[v].constant.empty()) self.values[v] = plan.slots[v].constant;
+  }
+  self.contexts.resize(plan.steps.size());
+  for (size_t s = 0; s < plan.steps.size(); ++s) {
+    const Node& node = graph_->node(plan.steps[s].node);
+    RunContext& c = self.contexts[s];
+    c.graph = graph_.get();
+    c.node = &node;
+    c.pool = &threads_;
+    for (ValueId v : node.inputs) c.in.push_back(v == kNone ? nullptr : &self.values[v]);
+    for (ValueId v : node.outputs) {
+      c.out.push_back(v == kNone || plan.slots[v].storage == kNone ? nullptr : &self.values[v]);
+    }
+    if (node.captures.empty() && subprograms_.empty()) continue;
+    c.run_subgraph = [this, &self, &node](std::string_view attribute, std::vector<Value> inputs) {
+      const Graph* sub = node.attributes.GetGraph(attribute).get();
+      for (size_t i = 0; i < node.captures.size(); ++i) {
+        inputs.push_back(sub->captures[i] == kNone ? Value() : self.values[node.captures[i]]);
+      }
+      return subprograms_.at(sub)->Run(std::move(inputs), self.options);
+    };
+  }
+  return instance;
+}
+
+void Program::Bind(Instance& instance, const Plan& plan, std::vector<Value>& inputs, Workspace& workspace) const {
+  auto& values = instance.values;
+  if (workspace.arena.bytes < plan.arena_bytes) {
+    workspace.arena = {};
+    // Rounded up so that shapes that grow a little do not each allocate anew.
+    const size_t bytes = (plan.arena_bytes + (plan.arena_bytes >> 4) + 4095) / 4096 * 4096;
+    void* p = std::aligned_alloc(4096, bytes);
+    if (!p) throw Error(Code::kOutOfMemory, fmt::format("no memory for intermediate values: {} bytes", bytes));
+    workspace.arena = {.data = std::shared_ptr<void>(p, std::free), .bytes = bytes};
+  }
+  auto* base = static_cast<std::byte*>(workspace.arena.data.get());
+  const bool moved = base != instance.base;
+  instance.base = base;
+  size_t i = 0;
+  auto give = [&](ValueId v) {
+    if (v != kNone) values[v] = std::move(inputs[i]);
+    ++i;
+  };
+  std::for_each(graph_->inputs.begin(), graph_->inputs.end(), give);
+  std::for_each(graph_->captures.begin(), graph_->captures.end(), give);
+  for (size_t v = 0; v < plan.slots.size(); ++v) {
+    const Plan::Slot& slot = plan.slots[v];
+    if (slot.storage == kNone) continue;
+    const Storage& storage = plan.storages[slot.storage];
+    if (storage.place == Place::kArena && moved) values[v] = Tensor(slot.type.elem, slot.shape, base + storage.offset);
+  }
+  for (const auto& [view, of] : plan.input_views) values[view] = values[of].tensor().Reshaped(plan.slots[view].shape);
+  for (const auto& sharers : plan.fresh) {
+    const Plan::Slot& first = plan.slots[sharers[0]];
+    Tensor made(first.type.elem, first.shape);
+    for (size_t k = 1; k < sharers.size(); ++k) {
+      const Plan::Slot& slot = plan.slots[sharers[k]];
+      values[sharers[k]] = Tensor(slot.type.elem, slot.shape, made.raw(), made.keep());
+    }
+    values[sharers[0]] = std::move(made);
+  }
+}
+
+void Program::RunStep(const Step& step, Instance& instance, size_t index) const {
+  RunContext& c = instance.contexts[index];
+  c.scratch = instance.scratch;
+  if (!step.late) {
+    step.op->Run(c);
+  } else {
+    RunLate(c, *step.op);
+  }
+  for (ValueId v : step.free_after) instance.values[v] = {};
+}
+
+std::vector<Value> Program::Collect(Instance& instance, const Plan& plan) const {
+  std::vector<Value> out;
+  out.reserve(graph_->outputs.size());
+  for (ValueId v : graph_->outputs) {
+    const Value& value = instance.values[v];
+    const int storage = plan.slots[v].storage;
+    const Place place = storage == kNone ? Place::kNowhere : plan.storages[storage].place;
+    // What the caller gets must be the caller's alone: not the weights, and not the input under another name.
+    const bool shared = place == Place::kConstant || place == Place::kInput;
+    out.push_back(shared && value.is_tensor() ? Value(value.tensor().Clone()) : value);
+  }
+  for (const auto& sharers : plan.fresh) {
+    for (ValueId v : sharers) instance.values[v] = {};
+  }
+  for (const Step& step : plan.steps) {
+    if (!step.late) continue;
+    for (ValueId v : graph_->node(step.node).outputs) {
+      if (v != kNone) instance.values[v] = {};
+    }
+  }
+  return out;
+}
+
+std::vector<Value> Program::Run(std::vector<Value> inputs, const RunOptions& options) const {
+  Lease lease(*this, Find(inputs));
+  const Plan& plan = *lease.entry->plan;
+  Instance& instance = *lease.instance;
+  Bind(instance, plan, inputs, *lease.workspace);
+  instance.options = options;
+  instance.scratch = &lease.workspace->scratch;
+  for (size_t s = 0; s < plan.steps.size(); ++s) {
+    if (options.terminate && options.terminate->load(std::memory_order_relaxed)) {
+      throw Error(Code::kCancelled, "the run was cancelled");
+    }
+    if (!options.profile) {
+      RunStep(plan.steps[s], instance, s);
+      continue;
+    }
+    const auto start = std::chrono::steady_clock::now();
+    RunStep(plan.steps[s], instance, s);
+    const auto took = std::chrono::steady_clock::now() - start;
+    const Node& node = graph_->node(plan.steps[s].node);
+    options.profile->push_back({.name = node.name,
+                                .op_type = node.op_type,
+                                .nanoseconds = std::chrono::duration_cast<std::chrono::nanoseconds>(took).count()});
+  }
+  return Collect(instance, plan);
+}
+
+}  // namespace slipway

@@ -1,0 +1,60 @@
+#pragma once
+
+#include <list>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "graph/graph.h"
+#include "ops/op.h"
+#include "plan/plan.h"
+#include "slipway/options.h"
+
+namespace slipway {
+
+/// A graph with its operators made and its weights packed, ready to run on any shapes; plans are made as shapes come and kept.
+/// Safe to run from many threads at once.
+class Program {
+ public:
+  /// `release` is told of each constant that its operators have packed and that nothing reads any more.
+  Program(std::shared_ptr<Graph> graph, const Threads& threads, size_t max_plans,
+          const std::function<void(const Tensor&)>& release = {});
+  ~Program();
+
+  /// Runs on values for graph().inputs, then graph().captures; gives the values of graph().outputs. The caller has checked kinds and
+  /// element types.
+  std::vector<Value> Run(std::vector<Value> inputs, const RunOptions& options) const;
+
+  /// The plan for inputs of these types; made where there is none yet.
+  std::shared_ptr<const Plan> PlanFor(std::span<const Value> inputs) const;
+
+  const Graph& graph() const { return *graph_; }
+
+ private:
+  struct Entry;
+  struct Instance;
+  struct Workspace;
+  struct Lease;
+  using Key = std::vector<int64_t>;
+
+  void MakeOps(const std::function<void(const Tensor&)>& release);
+  std::shared_ptr<Entry> Find(std::span<const Value> inputs) const;
+  std::unique_ptr<Instance> MakeInstance(const Plan& plan) const;
+  void Bind(Instance& instance, const Plan& plan, std::vector<Value>& inputs, Workspace& workspace) const;
+  void RunStep(const Step& step, Instance& instance, size_t index) const;
+  std::vector<Value> Collect(Instance& instance, const Plan& plan) const;
+
+  std::shared_ptr<Graph> graph_;
+  Threads threads_;
+  size_t max_plans_;
+  std::vector<std::unique_ptr<Op>> ops_;                                              // by node id
+  std::unordered_map<const Graph*, std::unique_ptr<Program>> subprograms_;
+  mutable std::mutex mutex_;  // guards what follows
+  mutable std::list<std::shared_ptr<Entry>> entries_;  // most recently used first
+  mutable std::vector<std::unique_ptr<Workspace>> workspaces_;
+};
+
+}  // namespace slipway
