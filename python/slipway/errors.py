@@ -1,0 +1,37 @@
+"""What Slipway raises. Every class derives from Error; the names are onnxruntime's where it has one."""
+
+
+class Error(RuntimeError):
+    """Something went wrong; the message says what, where and what to do."""
+
+
+class Fail(Error):
+    """An error of no other class."""
+
+
+class InvalidArgument(Error, ValueError):
+    """An input or option has a name, type, shape or value that does not fit."""
+
+
+class InvalidProtobuf(Error):
+    """The file cannot be read, or is not a model."""
+
+
+class InvalidGraph(Error):
+    """The file is readable, but the model in it breaks the specification."""
+
+
+class NotImplemented(Error, NotImplementedError):  # noqa: A001  onnxruntime's name
+    """The model is valid, but holds what this build does not run."""
+
+
+class RuntimeException(Error):
+    """Data met in a run made a step impossible."""
+
+
+class OutOfMemory(Error, MemoryError):
+    """An allocation failed."""
+
+
+class Cancelled(Error):
+    """The run was stopped by its RunOptions.terminate."""

@@ -1,0 +1,168 @@
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/map.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/string_view.h>
+#include <nanobind/stl/vector.h>
+
+#include <atomic>
+
+#include "arrays.h"
+#include "session/describe.h"
+#include "slipway/session.h"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace slipway::python {
+namespace {
+
+/// RunOptions of Python: its `terminate` may be set from another thread while the run goes on.
+struct Options {
+  std::atomic<bool> terminate = false;
+};
+
+nb::list Axes(const ValueInfo& info) {
+  nb::list out;
+  for (const AxisInfo& axis : info.shape) {
+    if (axis.size >= 0) {
+      out.append(axis.size);
+    } else if (axis.symbol.empty()) {
+      out.append(nb::none());
+    } else {
+      out.append(axis.symbol);
+    }
+  }
+  return out;
+}
+
+Inputs ReadFeed(nb::dict feed) {
+  Inputs inputs;
+  inputs.reserve(feed.size());
+  for (auto [name, array] : feed) {
+    if (!PyUnicode_Check(name.ptr())) throw Error(Code::kInvalidArgument, "the names of inputs are strings");
+    auto key = nb::cast<std::string>(name);
+    try {
+      inputs.emplace_back(key, FromPython(array));
+    } catch (const Error& e) {
+      throw Error(e.code(), "input '" + key + "': " + e.what());
+    }
+  }
+  return inputs;
+}
+
+std::vector<std::string> ReadNames(nb::handle names) {
+  if (names.is_none()) return {};
+  return nb::cast<std::vector<std::string>>(names);
+}
+
+nb::list Run(const Session& session, nb::handle names, nb::dict feed, const Options* options, nb::handle profile) {
+  const Inputs inputs = ReadFeed(feed);
+  const std::vector<std::string> wanted = ReadNames(names);
+  RunOptions run;
+  if (options) run.terminate = &options->terminate;
+  std::vector<NodeTime> times;
+  if (!profile.is_none()) run.profile = &times;
+  std::vector<Value> outputs;
+  {
+    nb::gil_scoped_release release;
+    outputs = session.Run(inputs, wanted, run);
+  }
+  for (const NodeTime& t : times) nb::borrow<nb::list>(profile).append(nb::make_tuple(t.name, t.op_type, t.nanoseconds));
+  nb::list out;
+  for (const Value& value : outputs) out.append(ToPython(value));
+  return out;
+}
+
+Session Load(const std::string& path, const SessionOptions& options) {
+  nb::gil_scoped_release release;
+  return Session(path, options);
+}
+
+Session LoadBytes(nb::bytes bytes, const SessionOptions& options) {
+  const std::string_view view(bytes.c_str(), bytes.size());
+  nb::gil_scoped_release release;
+  return Session::FromBytes(view, options);
+}
+
+/// Python's class for each code, made in slipway/errors.py.
+constexpr const char* ClassOf(Code code) {
+  switch (code) {
+    case Code::kInvalidArgument:
+      return "InvalidArgument";
+    case Code::kBadFile:
+      return "InvalidProtobuf";
+    case Code::kBadGraph:
+      return "InvalidGraph";
+    case Code::kUnsupported:
+      return "NotImplemented";
+    case Code::kRuntime:
+      return "RuntimeException";
+    case Code::kOutOfMemory:
+      return "OutOfMemory";
+    case Code::kCancelled:
+      return "Cancelled";
+  }
+  return "Fail";
+}
+
+void TranslateErrors() {
+  nb::register_exception_translator([](const std::exception_ptr& p, void*) {
+    try {
+      std::rethrow_exception(p);
+    } catch (const Error& e) {
+      const nb::object type = nb::module_::import_("slipway.errors").attr(ClassOf(e.code()));
+      PyErr_SetString(type.ptr(), e.what());
+    }
+  });
+}
+
+}  // namespace
+
+NB_MODULE(_slipway, m) {
+  InitArrays();
+  TranslateErrors();
+
+  nb::class_<ValueInfo>(m, "NodeArg", "An input or output of a model.")
+      .def_ro("name", &ValueInfo::name)
+      .def_ro("type", &ValueInfo::type, "As onnxruntime spells it: 'tensor(float)'.")
+      .def_prop_ro("shape", &Axes, "A list: a size, the name of an axis that varies, or None for one without a name.")
+      .def("__repr__", [](const ValueInfo& v) { return "NodeArg(name='" + v.name + "', type='" + v.type + "', shape=" + nb::cast<std::string>(nb::str(Axes(v))) + ")"; });
+
+  nb::class_<ModelInfo>(m, "ModelMetadata", "What a model's file says about itself.")
+      .def_ro("producer_name", &ModelInfo::producer_name)
+      .def_ro("producer_version", &ModelInfo::producer_version)
+      .def_ro("domain", &ModelInfo::domain)
+      .def_ro("description", &ModelInfo::description)
+      .def_ro("graph_name", &ModelInfo::graph_name)
+      .def_ro("graph_description", &ModelInfo::graph_description)
+      .def_ro("version", &ModelInfo::model_version)
+      .def_ro("ir_version", &ModelInfo::ir_version)
+      .def_ro("opsets", &ModelInfo::opsets, "Opset versions by domain, as the file has them.")
+      .def_ro("custom_metadata_map", &ModelInfo::metadata);
+
+  nb::class_<SessionOptions>(m, "NativeSessionOptions")
+      .def(nb::init<>())
+      .def_rw("intra_op_threads", &SessionOptions::intra_op_threads)
+      .def_rw("spin", &SessionOptions::spin)
+      .def_rw("optimization_level", &SessionOptions::optimization_level)
+      .def_rw("disabled_passes", &SessionOptions::disabled_passes);
+
+  nb::class_<Options>(m, "RunOptions", "How one run is done; pass it to InferenceSession.run.")
+      .def(nb::init<>())
+      .def_prop_rw(
+          "terminate", [](const Options& o) { return o.terminate.load(); }, [](Options& o, bool value) { o.terminate = value; },
+          "Set to True from any thread to stop the run, which then raises slipway.errors.Cancelled.");
+
+  nb::class_<Session>(m, "NativeSession")
+      .def_static("load", &Load, "path"_a, "options"_a)
+      .def_static("load_bytes", &LoadBytes, "model"_a, "options"_a)
+      .def_prop_ro("inputs", &Session::inputs)
+      .def_prop_ro("outputs", &Session::outputs)
+      .def_prop_ro("overridable_initializers", &Session::overridable_initializers)
+      .def_prop_ro("info", &Session::info)
+      .def("describe", &Session::Describe)
+      .def("arena_bytes", [](const Session& s, nb::dict feed) { return s.ArenaBytes(ReadFeed(feed)); }, "feed"_a)
+      .def("run", &Run, "names"_a.none(), "feed"_a, "options"_a.none() = nb::none(), "profile"_a.none() = nb::none());
+}
+
+}  // namespace slipway::python

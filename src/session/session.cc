@@ -1,0 +1,180 @@
+#include "slipway/session.h"
+
+#include <algorithm>
+#include <unordered_map>
+
+#include <fmt/format.h>
+
+#include "onnx/reader.h"
+#include "ops/evaluate.h"
+#include "passes/pipeline.h"
+#include "plan/program.h"
+#include "session/describe.h"
+
+namespace slipway {
+
+struct Session::State {
+  State(Model from, const SessionOptions& options);
+
+  ModelInfo info;
+  std::vector<ValueInfo> inputs, outputs, overridable;
+  std::unordered_map<std::string, size_t> input_index, output_index;
+  std::vector<Value> defaults;  // by position among the graph's inputs; empty for those that must be fed
+  std::string label;            // "bert.onnx: " or ""
+  Threads threads;
+  std::unique_ptr<Program> program;
+
+  [[noreturn]] void Fail(const std::string& message) const { throw Error(Code::kInvalidArgument, label + message); }
+  std::vector<Value> Arrange(const Inputs& given) const;
+  void CheckInput(const ValueInfo& info, const Value& value) const;
+};
+
+namespace {
+
+std::string FileName(const std::string& path) { return path.substr(path.find_last_of('/') + 1); }
+
+/// Messages of everything under a load name the model, so that a log line stands alone.
+template <class F>
+auto Labelled(const std::string& label, F&& f) {
+  try {
+    return f();
+  } catch (const Error& e) {
+    throw Error(e.code(), label + e.what());
+  } catch (const std::bad_alloc&) {
+    throw Error(Code::kOutOfMemory, label + "not enough memory");
+  }
+}
+
+}  // namespace
+
+Session::State::State(Model model, const SessionOptions& options) : threads(options.intra_op_threads, options.spin) {
+  Graph& graph = *model.graph;
+  defaults.resize(graph.inputs.size());
+  // Since IR version 4 an initializer that is listed as an input is a default, not a constant.
+  if (model.ir_version >= 4) {
+    for (const std::string& name : model.overridable) {
+      for (size_t v = 0; v < graph.num_values(); ++v) {
+        Graph::ValueInfo& value = graph.value(static_cast<ValueId>(v));
+        if (value.name != name || !value.constant) continue;
+        defaults.emplace_back(std::move(*value.constant));
+        value.constant.reset();
+        graph.inputs.push_back(static_cast<ValueId>(v));
+      }
+    }
+  }
+  Verify(graph);
+  InferTypes(graph);
+  info = {.producer_name = model.producer_name,
+          .producer_version = model.producer_version,
+          .domain = model.domain,
+          .description = model.doc,
+          .graph_name = graph.name,
+          .graph_description = graph.doc,
+          .ir_version = model.ir_version,
+          .model_version = model.model_version,
+          .opsets = model.opsets,
+          .metadata = model.metadata};
+  for (size_t i = 0; i < graph.inputs.size(); ++i) {
+    const Graph::ValueInfo& value = graph.value(graph.inputs[i]);
+    (defaults[i].empty() ? inputs : overridable).push_back(ToValueInfo(value.name, value.type));
+    input_index[value.name] = i;
+  }
+  for (size_t i = 0; i < graph.outputs.size(); ++i) {
+    const Graph::ValueInfo& value = graph.value(graph.outputs[i]);
+    outputs.push_back(ToValueInfo(value.name, value.type));
+    output_index[value.name] = i;
+  }
+  Optimize(graph, {.level = options.optimization_level, .disabled = options.disabled_passes}, threads);
+  program = std::make_unique<Program>(std::move(model.graph), threads, options.max_plans,
+                                      [](const Tensor& t) { ReleasePages(t); });
+}
+
+void Session::State::CheckInput(const ValueInfo& want, const Value& value) const {
+  const std::string_view kind = want.type;
+  if (value.empty()) {
+    if (kind.starts_with("optional")) return;
+    Fail(fmt::format("input '{}' wants {}, got nothing.", want.name, DescribeValue(want)));
+  }
+  if (!value.is_tensor()) {
+    if (!kind.starts_with("tensor")) return;
+    Fail(fmt::format("input '{}' wants {}, got a {}.", want.name, DescribeValue(want), value.is_map() ? "map" : "sequence"));
+  }
+  if (kind.starts_with("optional(seq") || kind.starts_with("seq") || kind.starts_with("map")) {
+    Fail(fmt::format("input '{}' wants {}, got a tensor.", want.name, want.type));
+  }
+  const Tensor& t = value.tensor();
+  bool fits = want.elem == DType::kUndefined || t.dtype() == want.elem;
+  if (want.has_rank) {
+    fits = fits && t.shape().rank() == static_cast<int>(want.shape.size());
+    for (size_t i = 0; fits && i < want.shape.size(); ++i) fits = want.shape[i].size < 0 || want.shape[i].size == t.shape()[i];
+  }
+  if (!fits) {
+    Fail(fmt::format("input '{}' wants {}, got {} {}.", want.name, DescribeValue(want), Name(t.dtype()), t.shape().ToString()));
+  }
+}
+
+std::vector<Value> Session::State::Arrange(const Inputs& given) const {
+  std::vector<Value> values = defaults;
+  std::vector<bool> have(values.size());
+  for (const auto& [name, value] : given) {
+    const auto found = input_index.find(name);
+    if (found == input_index.end()) {
+      Fail(fmt::format("there is no input '{}'. The inputs are {}.", name, ListNames(inputs)));
+    }
+    const size_t i = found->second;
+    if (have[i]) Fail(fmt::format("input '{}' is given twice.", name));
+    have[i] = true;
+    CheckInput(i < inputs.size() ? inputs[i] : overridable[i - inputs.size()], value);
+    values[i] = value;
+  }
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (!have[i] && !inputs[i].type.starts_with("optional")) Fail(fmt::format("input '{}' ({}) is missing.", inputs[i].name, DescribeValue(inputs[i])));
+  }
+  return values;
+}
+
+Session::Session(const std::string& path, const SessionOptions& options) {
+  const std::string label = FileName(path) + ": ";
+  state_ = Labelled(label, [&] { return std::make_unique<State>(ReadModel(path), options); });
+  state_->label = label;
+}
+
+Session Session::FromBytes(std::string_view bytes, const SessionOptions& options, const std::string& folder) {
+  return Session(Labelled("", [&] { return std::make_unique<State>(ReadModel(bytes, folder), options); }));
+}
+
+Session::Session(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Session::Session(Session&&) noexcept = default;
+Session& Session::operator=(Session&&) noexcept = default;
+Session::~Session() = default;
+
+const std::vector<ValueInfo>& Session::inputs() const { return state_->inputs; }
+const std::vector<ValueInfo>& Session::outputs() const { return state_->outputs; }
+const std::vector<ValueInfo>& Session::overridable_initializers() const { return state_->overridable; }
+const ModelInfo& Session::info() const { return state_->info; }
+
+std::vector<Value> Session::Run(const Inputs& inputs, std::span<const std::string> names, const RunOptions& options) const {
+  std::vector<Value> values = state_->Arrange(inputs);
+  std::vector<size_t> wanted;
+  for (const std::string& name : names) {
+    const auto found = state_->output_index.find(name);
+    if (found == state_->output_index.end()) {
+      state_->Fail(fmt::format("there is no output '{}'. The outputs are {}.", name, ListNames(state_->outputs)));
+    }
+    wanted.push_back(found->second);
+  }
+  return Labelled(state_->label, [&] {
+    const KeepWorkersAwake awake(state_->threads);
+    std::vector<Value> all = state_->program->Run(std::move(values), options);
+    if (names.empty()) return all;
+    std::vector<Value> some;
+    for (size_t i : wanted) some.push_back(all[i]);
+    return some;
+  });
+}
+
+size_t Session::ArenaBytes(const Inputs& inputs) const { return state_->program->PlanFor(state_->Arrange(inputs))->arena_bytes; }
+
+std::string Session::Describe() const { return DescribeGraph(state_->program->graph()); }
+
+}  // namespace slipway
