@@ -1,4 +1,6 @@
-"""Slipway runs ONNX models. The names are onnxruntime's, so that a program moves over by changing its import:
+"""Slipway runs ONNX models.
+
+The names are onnxruntime's, so that a program moves over by changing its import:
 
     import slipway as ort
     session = ort.InferenceSession("model.onnx")

@@ -21,7 +21,7 @@ class InvalidGraph(Error):
     """The file is readable, but the model in it breaks the specification."""
 
 
-class NotImplemented(Error, NotImplementedError):  # noqa: A001  onnxruntime's name
+class NotImplemented(Error, NotImplementedError):
     """The model is valid, but holds what this build does not run."""
 
 

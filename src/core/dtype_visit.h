@@ -22,6 +22,8 @@ constexpr Types<As..., Bs...> operator+(Types<As...>, Types<Bs...>) {
   return {};
 }
 
+/// The lists that the visitors below go through; op.h has sets of the same names, for checking.
+namespace lists {
 inline constexpr Types<float, double, Float16, BFloat16> kFloatTypes;
 inline constexpr Types<uint8_t, int8_t, uint16_t, int16_t, int32_t, int64_t, uint32_t, uint64_t>
     kIntegerTypes;
@@ -31,6 +33,7 @@ inline constexpr Types<Int4, Uint4, Int2, Uint2> kSmallIntegerTypes;
 inline constexpr auto kNumericTypes = kFloatTypes + kIntegerTypes;
 inline constexpr auto kAllTypes = kNumericTypes + kSmallFloatTypes + kSmallIntegerTypes +
                                   Types<std::string, bool, std::complex<float>, std::complex<double>>{};
+}  // namespace lists
 
 /// An element that is only moved, where no integer is as wide.
 struct alignas(8) Bytes16 {
@@ -57,31 +60,31 @@ decltype(auto) Visit(Types<First, Rest...>, DType type, std::string_view wanted,
 /// Any element type of a tensor.
 template <class F>
 decltype(auto) VisitAll(DType type, F&& f) {
-  return Visit(kAllTypes, type, "a defined type", std::forward<F>(f));
+  return Visit(lists::kAllTypes, type, "a defined type", std::forward<F>(f));
 }
 
 /// float, double, Float16, BFloat16.
 template <class F>
 decltype(auto) VisitFloat(DType type, F&& f) {
-  return Visit(kFloatTypes, type, "float, double, float16 or bfloat16", std::forward<F>(f));
+  return Visit(lists::kFloatTypes, type, "float, double, float16 or bfloat16", std::forward<F>(f));
 }
 
 /// The types of VisitFloat and VisitInteger.
 template <class F>
 decltype(auto) VisitNumeric(DType type, F&& f) {
-  return Visit(kNumericTypes, type, "a float of 16 to 64 bits or an integer of 8 to 64", std::forward<F>(f));
+  return Visit(lists::kNumericTypes, type, "a float of 16 to 64 bits or an integer of 8 to 64", std::forward<F>(f));
 }
 
 /// Integers of 8 to 64 bits, signed and unsigned.
 template <class F>
 decltype(auto) VisitInteger(DType type, F&& f) {
-  return Visit(kIntegerTypes, type, "an integer of 8 to 64 bits", std::forward<F>(f));
+  return Visit(lists::kIntegerTypes, type, "an integer of 8 to 64 bits", std::forward<F>(f));
 }
 
 /// int32_t and int64_t.
 template <class F>
 decltype(auto) VisitIndex(DType type, F&& f) {
-  return Visit(kIndexTypes, type, "int32 or int64", std::forward<F>(f));
+  return Visit(lists::kIndexTypes, type, "int32 or int64", std::forward<F>(f));
 }
 
 /// For operators that only move elements: T is an unsigned integer of the element's size, Bytes16 or std::string.

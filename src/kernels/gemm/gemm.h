@@ -41,7 +41,7 @@ void Gemm(int64_t m, const RowSource& a, const PackedMatrix& b, float* c, int64_
           const Threads& threads);
 
 /// The same for a right-hand matrix that is not packed beforehand (both operands are activations); b's element (i, j) lies
-/// at b[i * b_row_stride + j * b_col_stride]. Packs panels of b as it goes, in scratch memory of its own.
+/// at b[i * b_row_stride + j * b_col_stride]. Packs panels of b as it goes, in scratch memory that threads keep.
 void GemmUnpacked(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, const float* b, int64_t b_row_stride,
                   int64_t b_col_stride, float* c, int64_t ldc, const Epilogue& epilogue, const Threads& threads);
 

@@ -1,0 +1,251 @@
+#include "kernels/attention/attention.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/attention/attention.cc"
+#include "kernels/targets.h"
+// After targets.h.
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include "kernels/attention/softmax_row-inl.h"
+#include "kernels/attention/tile-inl.h"
+#include "kernels/gemm/scratch.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace slipway::kernels {
+namespace HWY_NAMESPACE {
+namespace {
+
+// Rows whose scores against a block of keys stay in L1 (25 KB).
+constexpr int64_t kQueryTile = 24;
+// Rows of one task: what packs the keys and values once for itself.
+constexpr int64_t kTaskRows = 10 * kQueryTile;
+constexpr int64_t kLeastTaskRows = 32;
+// Windows and offsets come from data: bounded by more than any sequence's length, their sums do not overflow.
+constexpr int64_t kFar = int64_t{1} << 48;
+
+constexpr int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
+constexpr int64_t RoundUp(int64_t a, int64_t b) { return CeilDiv(a, b) * b; }
+
+struct KeyRange {
+  int64_t begin;
+  int64_t end;
+  bool empty() const { return begin >= end; }
+};
+
+/// Rows [first, first + rows) of the query rows that share one head of keys: all queries of its first query head, then
+/// of the next.
+class Task {
+ public:
+  Task(const AttentionArgs& args, int64_t batch, int64_t kv_head, int64_t first, int64_t rows)
+      : args_(args), batch_(batch), kv_head_(kv_head), first_(first), rows_(rows) {
+    group_ = args.heads / args.kv_heads;
+    windowed_ = args.window_left >= 0 || args.window_right >= 0;
+    left_ = std::min(args.window_left, kFar);
+    right_ = std::min(args.window_right, kFar);
+    offset_ = std::clamp(args.offsets ? args.offsets[batch] : args.offset, -2 * kFar, 2 * kFar);
+    keys_seen_ = args.key_counts ? std::clamp<int64_t>(args.key_counts[batch], 0, args.keys) : args.keys;
+    value_stride_ = RoundUp(args.value_size, kLanes);
+    depth_blocks_ = std::max<int64_t>(1, CeilDiv(args.size, kBlock));
+    keys_in_place_ = rows <= kFewRows && args.size % kLanes == 0 && depth_blocks_ == 1;
+    values_in_place_ = rows <= kTileRows && args.value_size % kLanes == 0;
+    const int64_t padded_rows = RoundUp(rows, kQueryTile);
+    static thread_local Scratch scratch;
+    float* memory =
+        scratch.Reserve(static_cast<size_t>(padded_rows * (depth_blocks_ * kRowStride + value_stride_ + 2) +
+                                            kQueryTile * kRowStride + (args.size + value_stride_) * kBlock));
+    queries_ = memory;
+    scores_ = queries_ + padded_rows * depth_blocks_ * kRowStride;
+    packed_keys_ = scores_ + kQueryTile * kRowStride;
+    packed_values_ = packed_keys_ + args.size * kBlock;
+    sums_ = packed_values_ + value_stride_ * kBlock;
+    max_ = sums_ + padded_rows * value_stride_;
+    total_ = max_ + padded_rows;
+  }
+
+  void Run() {
+    PackQueries();
+    std::fill(max_, max_ + rows_, -std::numeric_limits<float>::infinity());
+    std::fill(total_, total_ + rows_, 0.0f);
+    const KeyRange all = VisibleTo(0, rows_);
+    const int64_t tiles = CeilDiv(rows_, kQueryTile);
+    for (int64_t begin = all.begin; begin < all.end; begin += kBlock) {
+      const KeyRange block = {begin, std::min(begin + kBlock, all.end)};
+      PackBlock(block);
+      for (int64_t t = 0; t < tiles; ++t) {
+        const int64_t first = rows_ * t / tiles;
+        RunTile(first, rows_ * (t + 1) / tiles - first, block, started_[t]);
+      }
+    }
+    for (int64_t t = 0; t < tiles; ++t) WriteOutput(rows_ * t / tiles, rows_ * (t + 1) / tiles, started_[t]);
+  }
+
+ private:
+  int64_t Head(int64_t row) const { return kv_head_ * group_ + (first_ + row) / args_.queries; }
+  int64_t Query(int64_t row) const { return (first_ + row) % args_.queries; }
+
+  KeyRange VisibleTo(int64_t row) const {
+    if (!windowed_) return {0, keys_seen_};
+    const int64_t at = Query(row) + offset_;
+    KeyRange range = {0, keys_seen_};
+    if (left_ >= 0) range.begin = std::max(range.begin, at - left_);
+    if (right_ >= 0) range.end = std::min(range.end, at + right_ + 1);
+    return range;
+  }
+
+  /// The smallest range that holds all that rows [first, first + count) see.
+  KeyRange VisibleTo(int64_t first, int64_t count) const {
+    if (!windowed_) return {0, keys_seen_};
+    KeyRange all = {args_.keys, 0};
+    for (int64_t r = first; r < first + count; ++r) {
+      const KeyRange range = VisibleTo(r);
+      if (range.empty()) continue;
+      all = {std::min(all.begin, range.begin), std::max(all.end, range.end)};
+    }
+    return all;
+  }
+
+  void PackQueries() {
+    for (int64_t r = 0; r < rows_; ++r) {
+      const float* from =
+          args_.q.data + batch_ * args_.q.batch_stride + Head(r) * args_.q.head_stride + Query(r) * args_.q.row_stride;
+      for (int64_t block = 0; block < depth_blocks_; ++block) {
+        float* to = queries_ + (block * RoundUp(rows_, kQueryTile) + r) * kRowStride;
+        const int64_t count = std::min(kBlock, args_.size - block * kBlock);
+        for (int64_t i = 0; i < count; ++i) to[i] = from[block * kBlock + i] * args_.scale;
+      }
+    }
+  }
+
+  void PackBlock(KeyRange block) {
+    const auto& k = args_.k;
+    const auto& v = args_.v;
+    keys_ = k.data + batch_ * k.batch_stride + kv_head_ * k.head_stride + block.begin * k.row_stride;
+    values_ = v.data + batch_ * v.batch_stride + kv_head_ * v.head_stride + block.begin * v.row_stride;
+    const int64_t count = block.end - block.begin;
+    if (!keys_in_place_) PackKeys(keys_, k.row_stride, count, args_.size, packed_keys_);
+    if (!values_in_place_) PackValues(values_, v.row_stride, count, args_.value_size, value_stride_, packed_values_);
+  }
+
+  void ComputeScores(int64_t first, int64_t rows, int64_t keys) {
+    if (keys_in_place_) {
+      kScoresInPlace[rows - 1](queries_ + first * kRowStride, keys_, args_.k.row_stride, keys, args_.size, scores_);
+      return;
+    }
+    for (int64_t block = 0; block < depth_blocks_; ++block) {
+      const int64_t depth = std::min(kBlock, args_.size - block * kBlock);
+      TileProduct(rows, CeilDiv(keys, kLanes), depth,
+                  queries_ + (block * RoundUp(rows_, kQueryTile) + first) * kRowStride,
+                  packed_keys_ + block * kBlock * kPanel, kPanel, kPanel * args_.size, scores_, kRowStride, block > 0);
+    }
+  }
+
+  void RunTile(int64_t first, int64_t rows, KeyRange block, bool& started) {
+    const int64_t keys = std::min(block.end, VisibleTo(first, rows).end) - block.begin;
+    if (keys <= 0) return;
+    ComputeScores(first, rows, keys);
+    const int64_t padded = RoundUp(keys, kLanes);
+    float greatest[kQueryTile];
+    for (int64_t r = 0; r < rows; ++r) {
+      const KeyRange visible = VisibleTo(first + r);
+      const int64_t end = std::clamp<int64_t>(visible.end - block.begin, 0, keys);
+      float* scores = scores_ + r * kRowStride;
+      if (args_.softcap != 0) SoftcapRow(scores, end, args_.softcap);
+      if (args_.mask.add || args_.mask.keep) {
+        AddMaskRow(args_.mask, batch_, Head(first + r), Query(first + r), block.begin, end, scores);
+      }
+      greatest[r] =
+          GreatestOf(scores, std::clamp<int64_t>(visible.begin - block.begin, 0, end), end, padded, max_[first + r]);
+    }
+    // A loop of its own, so that rows do not wait for each other's greatest.
+    for (int64_t r = 0; r < rows; ++r) {
+      float& max = max_[first + r];
+      const float factor = ExponentialsOf(scores_ + r * kRowStride, padded, max, greatest[r], total_[first + r]);
+      if (started && factor != 1) ScaleRow(sums_ + (first + r) * value_stride_, value_stride_, factor);
+      max = greatest[r];
+    }
+    const float* values = values_in_place_ ? values_ : packed_values_;
+    TileProduct(rows, value_stride_ / kLanes, keys, scores_, values,
+                values_in_place_ ? args_.v.row_stride : value_stride_, kPanel, sums_ + first * value_stride_,
+                value_stride_, started);
+    started = true;
+  }
+
+  /// A tile that never started has seen no key: its sums hold nothing.
+  void WriteOutput(int64_t begin, int64_t end, bool started) {
+    const float masked = args_.masked_rows_are_zero || args_.keys == 0 ? 0.0f : std::numeric_limits<float>::quiet_NaN();
+    for (int64_t r = begin; r < end; ++r) {
+      float* to = args_.out.data + batch_ * args_.out.batch_stride + Head(r) * args_.out.head_stride +
+                  Query(r) * args_.out.row_stride;
+      const float* from = sums_ + r * value_stride_;
+      const float factor = total_[r] == 0 ? masked : 1 / total_[r];
+      if (!started) {
+        std::fill(to, to + args_.value_size, masked);
+        continue;
+      }
+      for (int64_t i = 0; i < args_.value_size; ++i) to[i] = from[i] * factor;
+    }
+  }
+
+  const AttentionArgs& args_;
+  const int64_t batch_;
+  const int64_t kv_head_;
+  const int64_t first_;
+  const int64_t rows_;
+  int64_t group_;
+  bool windowed_;
+  int64_t left_;
+  int64_t right_;
+  int64_t offset_;
+  int64_t keys_seen_;
+  int64_t value_stride_;
+  int64_t depth_blocks_;
+  bool keys_in_place_;
+  bool values_in_place_;
+  const float* keys_ = nullptr;
+  const float* values_ = nullptr;
+  float* queries_;
+  float* scores_;
+  float* packed_keys_;
+  float* packed_values_;
+  float* sums_;                                            ///< of the values so far, each times its exponential
+  float* max_;                                             ///< of the scores so far
+  float* total_;                                           ///< of the exponentials so far
+  std::array<bool, kTaskRows / kQueryTile> started_ = {};  ///< by tile: sums_ holds something
+};
+
+void RunAttention(const AttentionArgs& args, const Threads& threads) {
+  const int64_t rows = args.heads / args.kv_heads * args.queries;
+  const int64_t heads = args.batch * args.kv_heads;
+  int64_t parts = CeilDiv(rows, kTaskRows);
+  const int64_t most_parts = std::max<int64_t>(parts, rows / kLeastTaskRows);
+  if (threads.count() > 1) parts = std::clamp(CeilDiv(3 * threads.count(), heads), parts, most_parts);
+  threads.ParallelFor(heads * parts, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t head = i / parts;
+      const int64_t first = rows * (i % parts) / parts;
+      const int64_t count = rows * (i % parts + 1) / parts - first;
+      Task(args, head / args.kv_heads, head % args.kv_heads, first, count).Run();
+    }
+  });
+}
+
+}  // namespace
+// NOLINTNEXTLINE(google-readability-namespace-comments)
+}  // namespace HWY_NAMESPACE
+}  // namespace slipway::kernels
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace slipway::kernels {
+
+HWY_EXPORT(RunAttention);
+
+void Attention(const AttentionArgs& args, const Threads& threads) {
+  if (args.batch <= 0 || args.heads <= 0 || args.queries <= 0 || args.value_size <= 0) return;
+  ChooseTarget();
+  HWY_DYNAMIC_DISPATCH(RunAttention)(args, threads);
+}
+
+}  // namespace slipway::kernels
+#endif  // HWY_ONCE

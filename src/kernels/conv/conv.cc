@@ -1,0 +1,108 @@
+#include "kernels/conv/conv.h"
+
+#include "kernels/conv/algorithms.h"
+
+namespace slipway::kernels {
+namespace {
+
+/// In the order in which they stand in for one another.
+constexpr ConvAlgorithm kAll[] = {ConvAlgorithm::kWinograd4, ConvAlgorithm::kWinograd2, ConvAlgorithm::kDepthwise,
+                                  ConvAlgorithm::kGemm};
+
+/// The transforms cost a pass over the pixels, and pay only where a pixel meets enough channels behind them.
+constexpr int64_t kWinogradChannels = 32;
+
+ConvAlgorithm Fastest(const ConvAttributes& a, const ConvShape& s) {
+  if (PackedConv::Supports(a, ConvAlgorithm::kDepthwise)) return ConvAlgorithm::kDepthwise;
+  if (!PackedConv::Supports(a, ConvAlgorithm::kWinograd4) || std::min(a.c, a.oc) < kWinogradChannels) {
+    return ConvAlgorithm::kGemm;
+  }
+  // The transformed weights are 4 or 16/9 times the plain ones and come from memory: it takes a few tiles to be worth that.
+  const auto tiles = [&s](int64_t side) { return s.n * CeilDiv(s.oh, side) * CeilDiv(s.ow, side); };
+  if (tiles(4) >= 32) return ConvAlgorithm::kWinograd4;
+  return tiles(2) >= 12 ? ConvAlgorithm::kWinograd2 : ConvAlgorithm::kGemm;
+}
+
+}  // namespace
+
+int64_t ConvOutputSize(int64_t size, int64_t kernel, int64_t stride, int64_t dilation, int64_t pad_begin, int64_t pad_end) {
+  const int64_t room = size + pad_begin + pad_end - (kernel - 1) * dilation - 1;
+  return room < 0 ? 0 : room / stride + 1;
+}
+
+bool PackedConv::Supports(const ConvAttributes& a, ConvAlgorithm algorithm) {
+  switch (algorithm) {
+    case ConvAlgorithm::kGemm:
+      return true;
+    case ConvAlgorithm::kDepthwise:
+      return a.groups == a.c && a.oc == a.c && a.c > 1;
+    case ConvAlgorithm::kWinograd2:
+    case ConvAlgorithm::kWinograd4:
+      return a.groups == 1 && a.kh == 3 && a.kw == 3 && a.stride_h == 1 && a.stride_w == 1 && a.dilation_h == 1 &&
+             a.dilation_w == 1;
+  }
+  return false;
+}
+
+PackedConv::PackedConv(const ConvAttributes& attributes, const float* weights, const Threads& threads,
+                       const ConvShape* expected)
+    : attributes_(attributes) {
+  if (expected != nullptr) {
+    Pack(Fastest(attributes, *expected), weights, threads);
+    return;
+  }
+  constexpr ConvShape kSmall = {.n = 1, .h = 1, .w = 1, .oh = 1, .ow = 1};
+  constexpr ConvShape kLarge = {.n = 1, .h = 1024, .w = 1024, .oh = 1024, .ow = 1024};
+  Pack(Fastest(attributes, kSmall), weights, threads);
+  Pack(Fastest(attributes, kLarge), weights, threads);
+}
+
+PackedConv::PackedConv(const ConvAttributes& attributes, const float* weights, const Threads& threads,
+                       ConvAlgorithm algorithm)
+    : attributes_(attributes) {
+  Pack(algorithm, weights, threads);
+}
+
+void PackedConv::Pack(ConvAlgorithm algorithm, const float* weights, const Threads& threads) {
+  std::unique_ptr<ConvKernel>& kernel = kernels_[static_cast<int>(algorithm)];
+  if (kernel != nullptr) return;
+  switch (algorithm) {
+    case ConvAlgorithm::kGemm:
+      kernel = MakeGemmConv(attributes_, weights, threads);
+      break;
+    case ConvAlgorithm::kDepthwise:
+      kernel = MakeDepthwiseConv(attributes_, weights);
+      break;
+    case ConvAlgorithm::kWinograd2:
+      kernel = MakeWinogradConv(attributes_, weights, 2, threads);
+      break;
+    case ConvAlgorithm::kWinograd4:
+      kernel = MakeWinogradConv(attributes_, weights, 4, threads);
+      break;
+  }
+}
+
+ConvAlgorithm PackedConv::Choose(const ConvShape& shape) const {
+  const ConvAlgorithm fastest = Fastest(attributes_, shape);
+  if (kernels_[static_cast<int>(fastest)] != nullptr) return fastest;
+  for (ConvAlgorithm other : kAll) {
+    if (kernels_[static_cast<int>(other)] != nullptr) return other;
+  }
+  return fastest;
+}
+
+void PackedConv::Run(const float* x, const ConvShape& shape, const Epilogue& epilogue, float* y,
+                     const Threads& threads) const {
+  if (shape.n * shape.oh * shape.ow * attributes_.oc == 0) return;
+  Epilogue packed = epilogue;
+  packed.residual_stride = attributes_.oc;
+  kernels_[static_cast<int>(Choose(shape))]->Run(x, shape, packed, y, threads);
+}
+
+size_t PackedConv::Bytes() const {
+  size_t bytes = 0;
+  for (const auto& kernel : kernels_) bytes += kernel == nullptr ? 0 : kernel->Bytes();
+  return bytes;
+}
+
+}  // namespace slipway::kernels

@@ -1,0 +1,87 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "kernels/epilogue.h"
+#include "thread/pool.h"
+
+namespace slipway::kernels {
+
+/// What is fixed about a convolution whatever image it is given. One-dimensional: height 1 everywhere.
+struct ConvAttributes {
+  int64_t c = 0;   ///< input channels, all groups together
+  int64_t oc = 0;  ///< output channels, all groups together
+  int64_t kh = 1;
+  int64_t kw = 1;
+  int64_t stride_h = 1;
+  int64_t stride_w = 1;
+  int64_t dilation_h = 1;
+  int64_t dilation_w = 1;
+  int64_t groups = 1;
+};
+
+/// The images of one call. What lies outside of [h, w] reads as zero, so the padding behind is implied by oh and ow.
+struct ConvShape {
+  int64_t n = 0;
+  int64_t h = 0;
+  int64_t w = 0;
+  int64_t pad_top = 0;
+  int64_t pad_left = 0;
+  int64_t oh = 0;
+  int64_t ow = 0;
+};
+
+/// Output positions along one axis, rounded down; 0 where the kernel is longer than the padded input.
+int64_t ConvOutputSize(int64_t size, int64_t kernel, int64_t stride, int64_t dilation, int64_t pad_begin, int64_t pad_end);
+
+enum class ConvAlgorithm : uint8_t {
+  kGemm,       ///< 1x1 as a matrix product of the pixels, anything else through an implicit im2col
+  kDepthwise,  ///< direct, one input channel an output channel
+  kWinograd2,  ///< F(2x2, 3x3)
+  kWinograd4,  ///< F(4x4, 3x3)
+};
+
+/// One algorithm with weights in its own form.
+class ConvKernel {
+ public:
+  virtual ~ConvKernel() = default;
+  virtual void Run(const float* x, const ConvShape& shape, const Epilogue& epilogue, float* y,
+                   const Threads& threads) const = 0;
+  virtual size_t Bytes() const = 0;
+};
+
+/// A convolution of float32 images, channels last, with weights packed once; safe to run from many threads.
+class PackedConv {
+ public:
+  /// `weights` as ONNX has them, [oc, c / groups, kh, kw]; not referred to afterwards. groups divides c and oc.
+  /// With `expected` the weights are packed only for what is fastest on such images, otherwise for each algorithm that may
+  /// be fastest on some. Either way every shape runs.
+  PackedConv(const ConvAttributes& attributes, const float* weights, const Threads& threads,
+             const ConvShape* expected = nullptr);
+
+  /// Packs for one algorithm, which has to be able to do it (Supports()).
+  PackedConv(const ConvAttributes& attributes, const float* weights, const Threads& threads, ConvAlgorithm algorithm);
+
+  static bool Supports(const ConvAttributes& attributes, ConvAlgorithm algorithm);
+
+  /// y[n, oh, ow, oc] = epilogue(conv(x[n, h, w, c])). The residual is packed like y, whatever residual_stride says, and may
+  /// be y itself; x may not overlap y.
+  void Run(const float* x, const ConvShape& shape, const Epilogue& epilogue, float* y, const Threads& threads) const;
+
+  const ConvAttributes& attributes() const { return attributes_; }
+  /// What Run uses for such images.
+  ConvAlgorithm Choose(const ConvShape& shape) const;
+  /// Memory held by the packed weights.
+  size_t Bytes() const;
+
+ private:
+  static constexpr int kAlgorithms = 4;
+  void Pack(ConvAlgorithm algorithm, const float* weights, const Threads& threads);
+
+  ConvAttributes attributes_;
+  std::unique_ptr<ConvKernel> kernels_[kAlgorithms];
+};
+
+}  // namespace slipway::kernels

@@ -1,0 +1,181 @@
+#include <cstring>
+#include <vector>
+
+#include "kernels/conv/algorithms.h"
+#include "kernels/gemm/gemm.h"
+
+namespace slipway::kernels {
+namespace {
+
+/// Runs of a few dozen floats are the rule (a row of the kernel over 3 channels): short of what pays for a call of memcpy.
+inline void CopyRun(const float* from, int64_t count, float* to) {
+  if (count >= 64) {
+    std::memcpy(to, from, static_cast<size_t>(count) * sizeof(float));
+  } else if (count >= 4) {
+    for (int64_t i = 0; i + 4 < count; i += 4) std::memcpy(to + i, from + i, 4 * sizeof(float));
+    std::memcpy(to + count - 4, from + count - 4, 4 * sizeof(float));
+  } else {
+    if (count > 0) to[0] = from[0];
+    if (count > 1) to[1] = from[1];
+    if (count > 2) to[2] = from[2];
+  }
+}
+
+inline void ZeroRun(int64_t count, float* to) {
+  if (count > 0) std::memset(to, 0, static_cast<size_t>(count) * sizeof(float));
+}
+
+/// im2col without the matrix: row = output pixel, column = (kh, kw, channel of the group).
+class PatchRows : public RowSource {
+ public:
+  PatchRows(const ConvAttributes& a, const ConvShape& s, const float* x, int64_t channel, int64_t channels)
+      : a_(a), s_(s), x_(x), channel_(channel), channels_(channels) {
+    // Neighbouring pixels with all their channels lie in a run: one copy does for a row of the kernel.
+    if (channels == a.c && a.dilation_w == 1) {
+      run_ = a.kw * channels;
+      taps_ = 1;
+    } else {
+      run_ = channels;
+      taps_ = a.kw;
+    }
+  }
+
+  void Read(int64_t row, int64_t rows, int64_t col, int64_t cols, float* out, int64_t stride) const override {
+    const bool whole = cols == a_.kh * taps_ * run_;
+    const int64_t last_y = s_.h - 1 - (a_.kh - 1) * a_.dilation_h;
+    const int64_t last_x = s_.w - 1 - (a_.kw - 1) * a_.dilation_w;
+    int64_t ox = row % s_.ow;
+    int64_t oy = row / s_.ow % s_.oh;
+    int64_t image = row / (s_.ow * s_.oh);
+    for (int64_t r = 0; r < rows; ++r, out += stride) {
+      const int64_t y0 = oy * a_.stride_h - s_.pad_top;
+      const int64_t x0 = ox * a_.stride_w - s_.pad_left;
+      if (whole && y0 >= 0 && y0 <= last_y && x0 >= 0 && x0 <= last_x) {
+        ReadInside(x_ + ((image * s_.h + y0) * s_.w + x0) * a_.c + channel_, out);
+      } else {
+        ReadPixel(image, y0, x0, col, cols, out);
+      }
+      if (++ox < s_.ow) continue;
+      ox = 0;
+      if (++oy < s_.oh) continue;
+      oy = 0;
+      ++image;
+    }
+  }
+
+ private:
+  /// All columns of a pixel whose taps are all in the image, the first at `from`.
+  void ReadInside(const float* from, float* out) const {
+    const int64_t tap_step = a_.dilation_w * a_.c;
+    for (int64_t ky = 0; ky < a_.kh; ++ky, from += a_.dilation_h * s_.w * a_.c) {
+      for (int64_t t = 0; t < taps_; ++t, out += run_) CopyRun(from + t * tap_step, run_, out);
+    }
+  }
+
+  void ReadPixel(int64_t image, int64_t y0, int64_t x0, int64_t col, int64_t cols, float* out) const {
+    int64_t segment = col / run_;
+    int64_t begin = col % run_;
+    for (const int64_t end_col = col + cols; col < end_col; ++segment, begin = 0) {
+      const int64_t end = std::min(run_, begin + end_col - col);
+      const int64_t iy = y0 + segment / taps_ * a_.dilation_h;
+      const int64_t ix = x0 + segment % taps_ * a_.dilation_w;
+      ReadRun(image, iy, ix, begin, end, out);
+      out += end - begin;
+      col += end - begin;
+    }
+  }
+
+  /// Elements [begin, end) of the run that starts at pixel (iy, ix), zeros where it leaves the image.
+  void ReadRun(int64_t image, int64_t iy, int64_t ix, int64_t begin, int64_t end, float* out) const {
+    if (iy < 0 || iy >= s_.h) return ZeroRun(end - begin, out);
+    const int64_t lo = std::clamp(-ix * channels_, begin, end);
+    const int64_t hi = std::clamp((s_.w - ix) * channels_, lo, end);
+    const float* from = x_ + ((image * s_.h + iy) * s_.w + ix) * a_.c + channel_;
+    ZeroRun(lo - begin, out);
+    CopyRun(from + lo, hi - lo, out + (lo - begin));
+    ZeroRun(end - hi, out + (hi - begin));
+  }
+
+  const ConvAttributes& a_;
+  const ConvShape& s_;
+  const float* x_;
+  int64_t channel_;
+  int64_t channels_;
+  int64_t run_;   ///< contiguous floats of the input
+  int64_t taps_;  ///< runs in a row of the kernel
+};
+
+class GemmConv : public ConvKernel {
+ public:
+  GemmConv(const ConvAttributes& a, const float* weights, const Threads& threads) : a_(a) {
+    // Narrow groups leave most of a vector idle: put several side by side as one block-diagonal group.
+    constexpr int64_t kWide = 16;
+    int64_t merge = 1;
+    while (a.oc / a.groups * merge < kWide && a.groups % (2 * merge) == 0) merge *= 2;
+    groups_ = a.groups / merge;
+    c_ = a.c / groups_;
+    oc_ = a.oc / groups_;
+    const int64_t k = a.kh * a.kw * c_;
+    bytes_ = AlignUp(static_cast<int64_t>(PackedBytes(k, oc_)), 64);
+    storage_ = AllocateFloats(groups_ * bytes_ / static_cast<int64_t>(sizeof(float)));
+    std::vector<float> dense(static_cast<size_t>(oc_ * k));
+    for (int64_t g = 0; g < groups_; ++g) {
+      Unfold(weights, g, merge, dense.data(), threads);
+      float* out = storage_.get() + g * bytes_ / static_cast<int64_t>(sizeof(float));
+      packed_.push_back(PackMatrix(dense.data(), k, oc_, 1, k, out, threads));
+    }
+  }
+
+  void Run(const float* x, const ConvShape& s, const Epilogue& epilogue, float* y, const Threads& threads) const override {
+    const int64_t m = s.n * s.oh * s.ow;
+    const bool pointwise = a_.kh == 1 && a_.kw == 1 && a_.stride_h == 1 && a_.stride_w == 1 && s.pad_top == 0 &&
+                           s.pad_left == 0 && s.oh == s.h && s.ow == s.w;
+    for (int64_t g = 0; g < groups_; ++g) {
+      Epilogue e = epilogue;
+      if (e.bias != nullptr) e.bias += g * oc_;
+      if (e.residual != nullptr) e.residual += g * oc_;
+      if (pointwise) {
+        Gemm(m, x + g * c_, a_.c, packed_[static_cast<size_t>(g)], y + g * oc_, a_.oc, e, threads);
+      } else {
+        Gemm(m, PatchRows(a_, s, x, g * c_, c_), packed_[static_cast<size_t>(g)], y + g * oc_, a_.oc, e, threads);
+      }
+    }
+  }
+
+  size_t Bytes() const override { return static_cast<size_t>(groups_ * bytes_); }
+
+ private:
+  /// out[oc][kh][kw][c] of merged group g from weights[oc][c][kh][kw]; zero between groups that were merged.
+  void Unfold(const float* weights, int64_t g, int64_t merge, float* out, const Threads& threads) const {
+    const int64_t c = c_ / merge;
+    const int64_t oc = oc_ / merge;
+    const int64_t taps = a_.kh * a_.kw;
+    threads.ParallelFor(oc_, 16, [&](int64_t begin, int64_t end) {
+      for (int64_t o = begin; o < end; ++o) {
+        float* row = out + o * taps * c_;
+        if (merge > 1) std::fill(row, row + taps * c_, 0.0f);
+        const float* from = weights + (g * oc_ + o) * c * taps;
+        for (int64_t t = 0; t < taps; ++t) {
+          float* to = row + t * c_ + o / oc * c;
+          for (int64_t i = 0; i < c; ++i) to[i] = from[i * taps + t];
+        }
+      }
+    });
+  }
+
+  ConvAttributes a_;
+  int64_t groups_;  ///< after merging
+  int64_t c_;       ///< input channels a merged group
+  int64_t oc_;
+  int64_t bytes_;  ///< packed weights a merged group
+  FloatBuffer storage_;
+  std::vector<PackedMatrix> packed_;
+};
+
+}  // namespace
+
+std::unique_ptr<ConvKernel> MakeGemmConv(const ConvAttributes& attributes, const float* weights, const Threads& threads) {
+  return std::make_unique<GemmConv>(attributes, weights, threads);
+}
+
+}  // namespace slipway::kernels

@@ -1,0 +1,297 @@
+#include "kernels/gemm/gemm.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "kernels/gemm/scratch.h"
+#include "kernels/targets.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/gemm/gemm.cc"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include "kernels/gemm/tile-inl.h"
+
+#ifndef SLIPWAY_KERNELS_GEMM_ONCE
+#define SLIPWAY_KERNELS_GEMM_ONCE
+namespace slipway::kernels {
+
+/// A product as the targets' code takes it: one of a and source gives the left-hand matrix.
+struct GemmJob {
+  int64_t m;
+  const float* a;
+  int64_t lda;
+  const RowSource* source;
+  PackedMatrix b;
+  bool packed;  ///< else b.data is a matrix with these strides
+  int64_t b_row_stride;
+  int64_t b_col_stride;
+  float* c;
+  int64_t ldc;
+  const Epilogue* epilogue;
+};
+
+inline int64_t DivideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
+inline int64_t RoundUp(int64_t a, int64_t b) { return DivideUp(a, b) * b; }
+
+}  // namespace slipway::kernels
+#endif  // SLIPWAY_KERNELS_GEMM_ONCE
+
+HWY_BEFORE_NAMESPACE();
+namespace slipway::kernels {
+namespace HWY_NAMESPACE {
+
+// A panel's block of B, kBlockK x kPanelWidth, stays in the L2 cache while the rows of A pass over it; a block of A, at
+// most kBlockA floats, stays there while the panels of B pass over that.
+constexpr int64_t kBlockK = 1024;
+constexpr int64_t kBlockA = 128 * 1024;
+// Under this many multiply-adds sharing the work costs more than it saves. One row is bound by the reading of B
+// instead, and counts as two.
+constexpr int64_t kParallelWork = 256 * 1024;
+
+/// Columns that the packed matrix has memory for: the last panel is one vector wide where that holds its columns.
+int64_t PaddedColumns(int64_t n) {
+  const int64_t rest = n % kPanelWidth;
+  return n - rest + (rest == 0 ? 0 : rest <= kLanes ? kLanes : kPanelWidth);
+}
+
+/// Copies a square of 4 x 4 elements, transposed.
+HWY_INLINE void Transpose4(const float* in, int64_t in_stride, float* out, int64_t out_stride) {
+#if HWY_TARGET == HWY_SCALAR
+  for (int i = 0; i < 4; ++i) {
+    for (int j = 0; j < 4; ++j) out[j * out_stride + i] = in[i * in_stride + j];
+  }
+#else
+  const hn::FixedTag<float, 4> d;
+  const hn::RepartitionToWide<decltype(d)> dw;
+  const auto r0 = hn::LoadU(d, in), r1 = hn::LoadU(d, in + in_stride);
+  const auto r2 = hn::LoadU(d, in + 2 * in_stride), r3 = hn::LoadU(d, in + 3 * in_stride);
+  const auto low01 = hn::BitCast(dw, hn::InterleaveLower(d, r0, r1));
+  const auto low23 = hn::BitCast(dw, hn::InterleaveLower(d, r2, r3));
+  const auto high01 = hn::BitCast(dw, hn::InterleaveUpper(d, r0, r1));
+  const auto high23 = hn::BitCast(dw, hn::InterleaveUpper(d, r2, r3));
+  hn::StoreU(hn::BitCast(d, hn::InterleaveLower(dw, low01, low23)), d, out);
+  hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(dw, low01, low23)), d, out + out_stride);
+  hn::StoreU(hn::BitCast(d, hn::InterleaveLower(dw, high01, high23)), d, out + 2 * out_stride);
+  hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(dw, high01, high23)), d, out + 3 * out_stride);
+#endif
+}
+
+/// Packs `cols` columns of k rows into a panel `width` wide.
+void PackPanel(const float* b, int64_t k, int64_t cols, int64_t row_stride, int64_t col_stride, int64_t width,
+               float* out) {
+  int64_t done = 0;
+  if (row_stride == 1 && col_stride != 1) {
+    const int64_t k4 = k / 4 * 4;
+    for (; done + 4 <= cols; done += 4) {
+      const float* in = b + done * col_stride;
+      for (int64_t i = 0; i < k4; i += 4) Transpose4(in + i, col_stride, out + i * width + done, width);
+      for (int64_t i = k4; i < k; ++i) {
+        for (int64_t j = 0; j < 4; ++j) out[i * width + done + j] = in[j * col_stride + i];
+      }
+    }
+  }
+  for (int64_t i = 0; i < k; ++i) {
+    const float* in = b + i * row_stride;
+    float* row = out + i * width;
+    if (col_stride == 1) {
+      std::memcpy(row + done, in + done, (cols - done) * sizeof(float));
+    } else {
+      for (int64_t j = done; j < cols; ++j) row[j] = in[j * col_stride];
+    }
+    std::memset(row + cols, 0, (width - cols) * sizeof(float));
+  }
+}
+
+void PackPanels(const float* b, int64_t k, int64_t n, int64_t row_stride, int64_t col_stride, float* out,
+                const Threads& threads) {
+  const int64_t panels = DivideUp(n, kPanelWidth);
+  const int64_t grain = std::max<int64_t>(1, 64 * 1024 / std::max<int64_t>(1, k * kPanelWidth));
+  threads.ParallelFor(panels, grain, [&](int64_t begin, int64_t end) HWY_ATTR {
+    for (int64_t p = begin; p < end; ++p) {
+      const int64_t col = p * kPanelWidth;
+      const int64_t cols = std::min<int64_t>(n - col, kPanelWidth);
+      const int64_t width = cols <= kLanes ? kLanes : kPanelWidth;
+      PackPanel(b + col * col_stride, k, cols, row_stride, col_stride, width, out + col * k);
+    }
+  });
+}
+
+/// How a product is cut up: blocks of rows, blocks of k, and the tasks, which are (row block, panel) pairs.
+struct Blocking {
+  int64_t panels;
+  int64_t block_m;
+  int64_t blocks_m;
+  int64_t block_k;
+  int64_t grain;
+  bool copy_a;
+};
+
+Blocking ChooseBlocking(const GemmJob& job, int threads) {
+  Blocking s;
+  const int64_t k = std::max<int64_t>(1, job.b.k);
+  s.panels = DivideUp(job.b.n, kPanelWidth);
+  // Few rows leave room for more of k, up to not cutting it at all.
+  const int64_t max_k = std::max(kBlockK, kBlockA / 4 / job.m);
+  s.block_k = RoundUp(DivideUp(k, DivideUp(k, max_k)), 8);
+  const int64_t max_m = std::max<int64_t>(kTileRows, kBlockA / std::min(s.block_k, k));
+  s.blocks_m = DivideUp(job.m, max_m);
+  // Rows a multiple of 4 KB apart compete for the same few lines of the L1 cache.
+  s.copy_a = job.source != nullptr || (job.lda % 1024 == 0 && job.m > 4);
+  const int64_t wanted_tasks = threads == 1 ? 1 : 4 * threads;
+  // If there are rows enough, a range of tasks is a block of rows with all panels: each thread writes lines of C of its
+  // own, and copies the rows once. A matrix that is packed on the way would be packed again for each block.
+  const int64_t row_ranges = job.m / (4 * kTileRows);
+  const bool whole_rows = s.copy_a ? row_ranges >= threads : job.packed && row_ranges >= wanted_tasks;
+  const int64_t panels_apart = whole_rows ? 1 : s.panels;
+  const int64_t least_m = whole_rows ? 4 * kTileRows : 2 * kTileRows;
+  if (s.blocks_m * panels_apart < wanted_tasks) {
+    s.blocks_m = std::max(s.blocks_m, std::min(DivideUp(wanted_tasks, panels_apart), job.m / least_m));
+  }
+  if (whole_rows) s.blocks_m = RoundUp(s.blocks_m, threads);
+  s.block_m = DivideUp(job.m, s.blocks_m);
+  s.blocks_m = DivideUp(job.m, s.block_m);
+  const int64_t tasks = s.blocks_m * s.panels;
+  s.grain = whole_rows ? s.panels : DivideUp(tasks, s.copy_a ? threads : wanted_tasks);
+  return s;
+}
+
+/// Where a tile finds rows [k0, k0 + t.k) of the panel at column col, in t.b and t.ldb. `scratch` takes panels that are
+/// packed on the way.
+HWY_INLINE void FindPanel(const GemmJob& job, int64_t col, int64_t k0, int cols, float* scratch, Tile& t) {
+  const PackedMatrix& b = job.b;
+  t.ldb = cols * kLanes;
+  if (job.packed) {
+    t.b = b.data + col * b.k + k0 * t.ldb;
+    return;
+  }
+  t.b = b.data + k0 * job.b_row_stride + col * job.b_col_stride;
+  // One pass of a tile over the panel: copying it first would only be a second one.
+  if (job.m <= kTileRows && job.b_col_stride == 1 && t.n == t.ldb) {
+    t.ldb = job.b_row_stride;
+    return;
+  }
+  PackPanel(t.b, t.k, t.n, job.b_row_stride, job.b_col_stride, t.ldb, scratch);
+  t.b = scratch;
+}
+
+/// Rows [row, row + rows) of the product for panels [panel, panel_end).
+void RunBlock(const GemmJob& job, const Blocking& s, int64_t row, int64_t rows, int64_t panel, int64_t panel_end) {
+  static thread_local Scratch scratch, panel_memory;
+  const PackedMatrix& b = job.b;
+  const int64_t tiles = DivideUp(rows, kTileRows);
+  const int64_t padded_k = s.block_k + 16;
+  float* panel_scratch = job.packed ? nullptr : panel_memory.Reserve(s.block_k * kPanelWidth);
+  const float* residual = job.epilogue->residual;
+  const int64_t residual_stride = job.epilogue->residual_stride;
+  float* copy = s.copy_a ? scratch.Reserve(rows * padded_k) : nullptr;
+  int64_t k0 = 0;
+  do {
+    Tile t;
+    t.k = std::min(s.block_k, b.k - k0);
+    t.lda = job.lda;
+    const float* a = job.source == nullptr ? job.a + row * job.lda + k0 : copy;
+    if (s.copy_a) {
+      if (job.source != nullptr) {
+        if (t.k > 0) job.source->Read(row, rows, k0, t.k, copy, padded_k);
+      } else {
+        for (int64_t r = 0; r < rows; ++r) std::memcpy(copy + r * padded_k, a + r * job.lda, t.k * sizeof(float));
+      }
+      a = copy;
+      t.lda = padded_k;
+    }
+    t.first = k0 == 0;
+    t.last = k0 + t.k == b.k;
+    t.ldc = job.ldc;
+    t.epilogue = job.epilogue;
+    for (int64_t p = panel; p < panel_end; ++p) {
+      const int64_t col = p * kPanelWidth;
+      t.n = static_cast<int>(std::min<int64_t>(b.n - col, kPanelWidth));
+      const int cols = t.n <= kLanes ? 1 : kTileCols;
+      FindPanel(job, col, k0, cols, panel_scratch, t);
+      t.prefetch = reinterpret_cast<const char*>(p + 1 < panel_end && job.packed ? t.b + b.k * t.ldb : t.b);
+      const int64_t prefetch_bytes = t.k * t.ldb * sizeof(float) / tiles;
+      t.prefetch_step = DivideUp(t.ldb * sizeof(float), tiles);
+      t.bias = job.epilogue->bias == nullptr ? nullptr : job.epilogue->bias + col;
+      t.a = a;
+      t.c = job.c + row * job.ldc + col;
+      t.residual = residual == nullptr ? nullptr : residual + row * residual_stride + col;
+      for (int64_t i = 0; i < tiles; ++i) {
+        // Rows are shared out evenly, so that no tile is left with one or two.
+        const int64_t tile_rows = rows / tiles + (i < rows % tiles ? 1 : 0);
+        ChooseTile(static_cast<int>(tile_rows), cols)(t);
+        t.a += tile_rows * t.lda;
+        t.c += tile_rows * t.ldc;
+        t.prefetch += prefetch_bytes;
+        if (residual != nullptr) t.residual += tile_rows * residual_stride;
+      }
+    }
+    k0 += t.k;
+  } while (k0 < b.k);
+}
+
+void RunGemm(const GemmJob& job, const Threads& threads) {
+  if (job.m <= 0 || job.b.n <= 0) return;
+  const bool small = std::max<int64_t>(2, job.m) * job.b.n * std::max<int64_t>(1, job.b.k) < kParallelWork;
+  const Blocking s = ChooseBlocking(job, small ? 1 : threads.count());
+  const auto run = [&](int64_t begin, int64_t end) HWY_ATTR {
+    for (int64_t task = begin; task < end;) {
+      const int64_t block = task / s.panels;
+      const int64_t panel = task % s.panels;
+      const int64_t panel_end = std::min(s.panels, panel + end - task);
+      const int64_t row = block * s.block_m;
+      RunBlock(job, s, row, std::min(s.block_m, job.m - row), panel, panel_end);
+      task += panel_end - panel;
+    }
+  };
+  const int64_t tasks = s.blocks_m * s.panels;
+  if (small || threads.count() == 1) return run(0, tasks);
+  threads.ParallelFor(tasks, s.grain, run);
+}
+
+// NOLINTNEXTLINE(google-readability-namespace-comments)
+}  // namespace HWY_NAMESPACE
+}  // namespace slipway::kernels
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace slipway::kernels {
+
+HWY_EXPORT(PaddedColumns);
+HWY_EXPORT(PackPanels);
+HWY_EXPORT(RunGemm);
+
+size_t PackedBytes(int64_t k, int64_t n) {
+  ChooseTarget();
+  return std::max<int64_t>(64, RoundUp(k * HWY_DYNAMIC_DISPATCH(PaddedColumns)(n) * sizeof(float), 64));
+}
+
+PackedMatrix PackMatrix(const float* b, int64_t k, int64_t n, int64_t row_stride, int64_t col_stride, float* out,
+                        const Threads& threads) {
+  ChooseTarget();
+  HWY_DYNAMIC_DISPATCH(PackPanels)(b, k, n, row_stride, col_stride, out, threads);
+  return {.k = k, .n = n, .data = out};
+}
+
+void Gemm(int64_t m, const float* a, int64_t lda, const PackedMatrix& b, float* c, int64_t ldc, const Epilogue& epilogue,
+          const Threads& threads) {
+  ChooseTarget();
+  HWY_DYNAMIC_DISPATCH(RunGemm)({m, a, lda, nullptr, b, true, 0, 0, c, ldc, &epilogue}, threads);
+}
+
+void Gemm(int64_t m, const RowSource& a, const PackedMatrix& b, float* c, int64_t ldc, const Epilogue& epilogue,
+          const Threads& threads) {
+  ChooseTarget();
+  HWY_DYNAMIC_DISPATCH(RunGemm)({m, nullptr, 0, &a, b, true, 0, 0, c, ldc, &epilogue}, threads);
+}
+
+void GemmUnpacked(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, const float* b, int64_t b_row_stride,
+                  int64_t b_col_stride, float* c, int64_t ldc, const Epilogue& epilogue, const Threads& threads) {
+  ChooseTarget();
+  const GemmJob job = {m, a, lda, nullptr, {k, n, b}, false, b_row_stride, b_col_stride, c, ldc, &epilogue};
+  HWY_DYNAMIC_DISPATCH(RunGemm)(job, threads);
+}
+
+}  // namespace slipway::kernels
+#endif  // HWY_ONCE

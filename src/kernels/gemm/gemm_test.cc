@@ -1,0 +1,252 @@
+#include "kernels/gemm/gemm.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "kernels/gemm/scratch.h"
+#include "kernels/targets.h"
+
+namespace slipway::kernels {
+namespace {
+
+struct Shape {
+  int64_t m, n, k;
+};
+
+std::string Describe(const Shape& s, const std::string& what) {
+  return what + " m=" + std::to_string(s.m) + " n=" + std::to_string(s.n) + " k=" + std::to_string(s.k) + " on " +
+         IsaName();
+}
+
+/// Numbers in [-1, 1], the same on every run.
+std::vector<float> Numbers(int64_t count, uint32_t seed) {
+  std::vector<float> v(count);
+  for (float& x : v) {
+    seed = seed * 1664525 + 1013904223;
+    x = static_cast<float>(seed >> 8) * 0x1p-23f - 1;
+  }
+  return v;
+}
+
+double Activate(const Epilogue& e, double x) {
+  const auto clip = [](double v, double low, double high) { return v < low ? low : v > high ? high : v; };
+  switch (e.activation) {
+    case Activation::kNone: return x;
+    case Activation::kRelu: return x > 0 ? x : 0;
+    case Activation::kClip: return clip(x, e.alpha, e.beta);
+    case Activation::kLeakyRelu: return x < 0 ? e.alpha * x : x;
+    case Activation::kGelu: return 0.5 * x * std::erfc(-x * M_SQRT1_2);
+    case Activation::kGeluTanh: return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+    case Activation::kSilu: return x / (1 + std::exp(-x));
+    case Activation::kSigmoid: return 1 / (1 + std::exp(-x));
+    case Activation::kTanh: return std::tanh(x);
+    case Activation::kHardSwish: return x * clip(x / 6 + 0.5, 0, 1);
+    case Activation::kHardSigmoid: return clip(e.alpha * x + e.beta, 0, 1);
+  }
+  return x;
+}
+
+/// What a product of the given operands must give, and how far off each element may be: the rounding of k products in
+/// any order, and of the activation.
+struct Expected {
+  std::vector<double> value;
+  std::vector<double> bound;
+};
+Expected PlainGemm(const Shape& s, const float* a, int64_t lda, const float* b, int64_t row_stride, int64_t col_stride,
+                   const Epilogue& e) {
+  Expected want;
+  for (int64_t i = 0; i < s.m; ++i) {
+    for (int64_t j = 0; j < s.n; ++j) {
+      double sum = 0, size = 0;
+      for (int64_t p = 0; p < s.k; ++p) {
+        const double product = double{a[i * lda + p]} * b[p * row_stride + j * col_stride];
+        sum += product;
+        size += std::abs(product);
+      }
+      sum *= e.scale;
+      size *= std::abs(e.scale);
+      for (const float* add : {e.bias != nullptr ? e.bias + j : nullptr,
+                               e.residual != nullptr ? e.residual + i * e.residual_stride + j : nullptr}) {
+        if (add != nullptr) sum += *add, size += std::abs(*add);
+      }
+      const double y = Activate(e, sum);
+      want.value.push_back(y);
+      // Slopes of the activations are under 1.2, LeakyRelu's and HardSigmoid's here too.
+      want.bound.push_back((2 + 0.1 * s.k) * 1.2e-7 * size + 6e-7 * std::abs(y) + 3e-7 * std::abs(sum));
+    }
+  }
+  return want;
+}
+
+constexpr float kUntouched = 12345.0f;
+
+void ExpectMatrix(const Expected& want, const Shape& s, const std::vector<float>& c, int64_t ldc,
+                  const std::string& what) {
+  for (int64_t i = 0; i < s.m; ++i) {
+    for (int64_t j = 0; j < ldc; ++j) {
+      if (i * ldc + j >= static_cast<int64_t>(c.size())) break;
+      const float got = c[i * ldc + j];
+      if (j >= s.n) {
+        ASSERT_EQ(got, kUntouched) << Describe(s, what) << ": wrote past row " << i << " at " << j;
+      } else {
+        const int64_t at = i * s.n + j;
+        ASSERT_NEAR(got, want.value[at], want.bound[at]) << Describe(s, what) << " at " << i << ", " << j;
+      }
+    }
+  }
+}
+
+class ArraySource : public RowSource {
+ public:
+  ArraySource(const float* a, int64_t lda, Shape s) : a_(a), lda_(lda), s_(s) {}
+  void Read(int64_t row, int64_t rows, int64_t col, int64_t cols, float* out, int64_t stride) const override {
+    EXPECT_TRUE(row >= 0 && rows > 0 && row + rows <= s_.m);
+    EXPECT_TRUE(col >= 0 && cols > 0 && col + cols <= s_.k && cols <= stride);
+    for (int64_t i = 0; i < rows; ++i) {
+      for (int64_t j = 0; j < cols; ++j) out[i * stride + j] = a_[(row + i) * lda_ + col + j];
+    }
+  }
+
+ private:
+  const float* a_;
+  int64_t lda_;
+  Shape s_;
+};
+
+enum class How { kPacked, kPackedTransposed, kPackedStrided, kSource, kUnpacked, kUnpackedTransposed };
+
+/// One product by one of the ways in, against the plain loop.
+void Check(const Shape& s, How how, Epilogue e, bool alias, int thread_count) {
+  const Threads threads(thread_count);
+  const int64_t lda = s.k + 3, ldc = s.n + 5;
+  const bool transposed = how == How::kPackedTransposed || how == How::kUnpackedTransposed;
+  const bool strided = how == How::kPackedStrided;
+  const int64_t row_stride = transposed ? 1 : strided ? 2 * s.n + 1 : s.n + 2;
+  const int64_t col_stride = transposed ? s.k + 1 : strided ? 2 : 1;
+  const std::vector<float> a = Numbers(s.m * lda, 1);
+  const std::vector<float> b = Numbers(s.k * row_stride + s.n * col_stride + 1, 2);
+  const std::vector<float> bias = Numbers(s.n, 3);
+  // Exactly as long as the matrix needs, so that a sanitizer sees a store past the end.
+  std::vector<float> c((s.m - 1) * ldc + s.n, kUntouched);
+  const std::vector<float> other = Numbers(c.size(), 4);
+  if (e.bias != nullptr) e.bias = bias.data();
+  if (e.residual != nullptr) e.residual = other.data(), e.residual_stride = ldc;
+  const Expected want = PlainGemm(s, a.data(), lda, b.data(), row_stride, col_stride, e);
+  if (e.residual != nullptr && alias) {
+    for (int64_t i = 0; i < s.m; ++i) std::copy_n(&other[i * ldc], s.n, &c[i * ldc]);
+    e.residual = c.data();
+  }
+  if (how == How::kUnpacked || how == How::kUnpackedTransposed) {
+    GemmUnpacked(s.m, s.n, s.k, a.data(), lda, b.data(), row_stride, col_stride, c.data(), ldc, e, threads);
+  } else {
+    Scratch memory;
+    float* out = memory.Reserve(PackedBytes(s.k, s.n) / sizeof(float));
+    const PackedMatrix packed = PackMatrix(b.data(), s.k, s.n, row_stride, col_stride, out, threads);
+    if (how == How::kSource) {
+      Gemm(s.m, ArraySource(a.data(), lda, s), packed, c.data(), ldc, e, threads);
+    } else {
+      Gemm(s.m, a.data(), lda, packed, c.data(), ldc, e, threads);
+    }
+  }
+  ExpectMatrix(want, s, c, ldc, "way " + std::to_string(static_cast<int>(how)));
+}
+
+const float kPresent = 0;  // Stands in for the array that Check makes.
+
+TEST(Gemm, OddSizes) {
+  ForEachTarget([] {
+    for (const int64_t m : {1, 2, 3, 5, 7, 11, 12, 13, 17, 25}) {
+      for (const int64_t n : {1, 2, 3, 5, 7, 13, 16, 17, 31, 33, 64, 65}) {
+        for (const int64_t k : {0, 1, 2, 3, 5, 7, 13, 31}) {
+          Check({m, n, k}, How::kPacked, {}, false, 1);
+          Check({m, n, k}, How::kUnpacked, {}, false, 1);
+        }
+      }
+    }
+  });
+}
+
+TEST(Gemm, ManyBlocks) {
+  const Shape shapes[] = {{65, 65, 257}, {255, 33, 385}, {17, 31, 1000}, {1, 257, 1031},  {2, 65, 3000}, {300, 17, 400},
+                          {64, 64, 768}, {33, 100, 1024}, {700, 5, 150}, {130, 130, 1021}, {37, 40, 2500},
+                          {500, 30, 40}};
+  ForEachTarget([&] {
+    for (const Shape& s : shapes) {
+      for (const How how : {How::kPacked, How::kPackedTransposed, How::kPackedStrided, How::kSource, How::kUnpacked,
+                            How::kUnpackedTransposed}) {
+        for (const int threads : {1, 2}) Check(s, how, {.bias = &kPresent}, false, threads);
+      }
+    }
+  });
+}
+
+TEST(Gemm, RowsThatShareCacheLinesAreCopied) {
+  ForEachTarget([] {
+    const Threads threads(2);
+    for (const Shape& s : {Shape{29, 40, 1024}, Shape{150, 70, 1024}, Shape{13, 33, 700}}) {
+      const std::vector<float> a = Numbers(s.m * 1024, 1), b = Numbers(s.k * s.n, 2);
+      std::vector<float> c(s.m * s.n, kUntouched);
+      GemmUnpacked(s.m, s.n, s.k, a.data(), 1024, b.data(), s.n, 1, c.data(), s.n, {}, threads);
+      ExpectMatrix(PlainGemm(s, a.data(), 1024, b.data(), s.n, 1, {}), s, c, s.n, "power of two");
+    }
+  });
+}
+
+TEST(Gemm, EpiloguesWithAndWithoutAliasing) {
+  ForEachTarget([] {
+    for (int activation = 0; activation <= static_cast<int>(Activation::kHardSigmoid); ++activation) {
+      for (const Shape& s : {Shape{13, 37, 20}, Shape{5, 16, 0}, Shape{14, 65, 800}, Shape{1, 19, 33}}) {
+        for (const float scale : {1.0f, 0.37f}) {
+          for (const bool bias : {false, true}) {
+            for (const bool residual : {false, true}) {
+              const Epilogue e{.scale = scale,
+                               .bias = bias ? &kPresent : nullptr,
+                               .residual = residual ? &kPresent : nullptr,
+                               .activation = static_cast<Activation>(activation),
+                               .alpha = 0.2f,
+                               .beta = 0.5f};
+              Check(s, How::kPacked, e, false, 2);
+              if (residual) Check(s, How::kSource, e, true, 2);
+            }
+          }
+        }
+      }
+    }
+  });
+}
+
+TEST(Gemm, NothingToDo) {
+  const Threads threads(1);
+  float x = kUntouched;
+  GemmUnpacked(0, 5, 5, &x, 5, &x, 5, 1, &x, 5, {}, threads);
+  GemmUnpacked(5, 0, 5, &x, 5, &x, 5, 1, &x, 5, {}, threads);
+  EXPECT_EQ(x, kUntouched);
+}
+
+TEST(Gemm, NanAndInfinityPassThrough) {
+  ForEachTarget([] {
+    const Threads threads(1);
+    const float nan = std::numeric_limits<float>::quiet_NaN(), inf = std::numeric_limits<float>::infinity();
+    const float a[] = {nan, inf, -inf, 1};
+    const float b[] = {1, 2, 3};
+    for (const Activation activation : {Activation::kNone, Activation::kRelu}) {
+      float c[12];
+      GemmUnpacked(4, 3, 1, a, 1, b, 3, 1, c, 3, {.activation = activation}, threads);
+      const float low = activation == Activation::kRelu ? 0 : -inf;
+      for (int j = 0; j < 3; ++j) {
+        EXPECT_TRUE(std::isnan(c[j])) << IsaName();
+        EXPECT_EQ(c[3 + j], inf);
+        EXPECT_EQ(c[6 + j], low);
+        EXPECT_EQ(c[9 + j], b[j]);
+      }
+    }
+  });
+}
+
+}  // namespace
+}  // namespace slipway::kernels

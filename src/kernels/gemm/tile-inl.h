@@ -1,0 +1,256 @@
+// The inner kernel of the matrix product: a tile of C held in registers, for inclusion once a target.
+
+#include <hwy/highway.h>
+
+#include <array>
+#include <cstdint>
+#include <utility>
+
+#include "kernels/epilogue-inl.h"
+
+#if defined(SLIPWAY_KERNELS_GEMM_TILE_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef SLIPWAY_KERNELS_GEMM_TILE_INL_H_
+#undef SLIPWAY_KERNELS_GEMM_TILE_INL_H_
+#else
+#define SLIPWAY_KERNELS_GEMM_TILE_INL_H_
+#endif
+
+#if HWY_COMPILER_CLANG
+#define SLIPWAY_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define SLIPWAY_UNROLL _Pragma("GCC unroll 32")
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace slipway::kernels {
+namespace HWY_NAMESPACE {
+
+using FloatTag = hn::ScalableTag<float>;
+using FloatVec = hn::Vec<FloatTag>;
+constexpr int kLanes = hn::MaxLanes(FloatTag());
+constexpr int kTileCols = 2;
+constexpr int kPanelWidth = kTileCols * kLanes;
+
+// Accumulators, one row of B and one element of A must fit the registers: 32 on AVX-512 and 64-bit ARM, 16 elsewhere.
+#if HWY_TARGET <= HWY_AVX3 || HWY_ARCH_ARM_A64
+constexpr int kTileRows = 12;
+#else
+constexpr int kTileRows = 6;
+#endif
+
+/// One tile's part of a product over k columns of A.
+struct Tile {
+  const float* a;
+  int64_t lda;
+  const float* b;  ///< k rows, ldb apart, of as many whole vectors as the tile has columns
+  int64_t ldb;
+  int64_t k;
+  const char* prefetch;  ///< what a coming tile reads of B: fetched to L2 meanwhile, prefetch_step bytes a step of k
+  int64_t prefetch_step;
+  float* c;
+  int64_t ldc;
+  int n;                  ///< columns to store
+  bool first;             ///< part of the sum: bias and residual come in here, so that a residual may be C itself
+  bool last;              ///< activation comes in here
+  const float* bias;      ///< at the tile's first column, or null
+  const float* residual;  ///< at the tile's first element, or null
+  const Epilogue* epilogue;
+};
+
+/// Columns [from, from + kLanes) of a row of which n columns exist; what does not exist is zero and not touched.
+HWY_INLINE FloatVec LoadColumns(const float* row, int from, int n) {
+  const FloatTag d;
+  if (HWY_LIKELY(n - from >= kLanes)) return hn::LoadU(d, row + from);
+#if HWY_TARGET <= HWY_AVX2 && HWY_ARCH_X86
+  return n > from ? hn::MaskedLoad(hn::FirstN(d, n - from), d, row + from) : hn::Zero(d);
+#else
+  alignas(64) float lanes[kLanes] = {};
+  for (int i = 0; i < n - from; ++i) lanes[i] = row[from + i];
+  return hn::Load(d, lanes);
+#endif
+}
+
+HWY_INLINE void StoreColumns(FloatVec v, float* row, int from, int n) {
+  const FloatTag d;
+  if (HWY_LIKELY(n - from >= kLanes)) return hn::StoreU(v, d, row + from);
+#if HWY_TARGET <= HWY_AVX2 && HWY_ARCH_X86
+  if (n > from) hn::BlendedStore(v, hn::FirstN(d, n - from), d, row + from);
+#else
+  alignas(64) float lanes[kLanes];
+  hn::Store(v, d, lanes);
+  for (int i = 0; i < n - from; ++i) row[from + i] = lanes[i];
+#endif
+}
+
+/// Applies the activation to a tile that is stored already: it is in the L1 cache, and one loop an activation
+/// keeps the code small where a copy for every tile shape would not be.
+HWY_NOINLINE void ActivateTile(const Tile& t, int rows) {
+  WithActivation(*t.epilogue, [&](const auto& activate) HWY_ATTR {
+    const FloatTag d;
+    for (int r = 0; r < rows; ++r) {
+      float* row = t.c + r * t.ldc;
+      for (int col = 0; col < t.n; col += kLanes) {
+        StoreColumns(activate(d, LoadColumns(row, col, t.n)), row, col, t.n);
+      }
+    }
+  });
+}
+
+/// Takes the sums of a tile to C. kWhole: all columns exist.
+template <int kRows, int kCols, bool kWhole>
+HWY_INLINE void FinishTile(const Tile& t, FloatVec (&acc)[kRows][kCols]) {
+  const FloatTag d;
+  const int n = kWhole ? kCols * kLanes : t.n;
+  if (t.epilogue->scale != 1.0f) {
+    const FloatVec scale = hn::Set(d, t.epilogue->scale);
+    SLIPWAY_UNROLL
+    for (int r = 0; r < kRows; ++r) {
+      SLIPWAY_UNROLL
+      for (int j = 0; j < kCols; ++j) acc[r][j] = hn::Mul(acc[r][j], scale);
+    }
+  }
+  if (t.first && t.bias != nullptr) {
+    FloatVec bias[kCols];
+    SLIPWAY_UNROLL
+    for (int j = 0; j < kCols; ++j) bias[j] = LoadColumns(t.bias, j * kLanes, n);
+    SLIPWAY_UNROLL
+    for (int r = 0; r < kRows; ++r) {
+      SLIPWAY_UNROLL
+      for (int j = 0; j < kCols; ++j) acc[r][j] = hn::Add(acc[r][j], bias[j]);
+    }
+  }
+  const float* add = t.first ? t.residual : t.c;
+  if (add != nullptr) {
+    const int64_t stride = t.first ? t.epilogue->residual_stride : t.ldc;
+    SLIPWAY_UNROLL
+    for (int r = 0; r < kRows; ++r) {
+      SLIPWAY_UNROLL
+      for (int j = 0; j < kCols; ++j) acc[r][j] = hn::Add(acc[r][j], LoadColumns(add + r * stride, j * kLanes, n));
+    }
+  }
+  const Activation activation = t.last ? t.epilogue->activation : Activation::kNone;
+  if (activation == Activation::kRelu || activation == Activation::kClip) {
+    const bool relu = activation == Activation::kRelu;
+    const float low = relu ? 0.0f : t.epilogue->alpha;
+    const float high = relu ? kInfinity : t.epilogue->beta;
+    SLIPWAY_UNROLL
+    for (int r = 0; r < kRows; ++r) {
+      SLIPWAY_UNROLL
+      for (int j = 0; j < kCols; ++j) acc[r][j] = ClampNumber(d, acc[r][j], low, high);
+    }
+  }
+  SLIPWAY_UNROLL
+  for (int r = 0; r < kRows; ++r) {
+    SLIPWAY_UNROLL
+    for (int j = 0; j < kCols; ++j) StoreColumns(acc[r][j], t.c + r * t.ldc, j * kLanes, n);
+  }
+  if (activation > Activation::kClip) ActivateTile(t, kRows);
+}
+
+/// Adds the products of one row of B with kRows elements of A. Rows are addressed from one base in four, so that the
+/// addresses of 12 rows take 5 registers.
+template <int kRows, int kCols>
+HWY_INLINE void Step(const float* const (&a)[(kRows + 3) / 4], int64_t lda, int64_t lda3, const float* b,
+                     FloatVec (&acc)[kRows][kCols]) {
+  const FloatTag d;
+  FloatVec bv[kCols];
+  SLIPWAY_UNROLL
+  for (int j = 0; j < kCols; ++j) bv[j] = hn::LoadU(d, b + j * kLanes);
+  SLIPWAY_UNROLL
+  for (int r = 0; r < kRows; ++r) {
+    const float* base = a[r / 4];
+    const int64_t offset = r % 4 == 3 ? lda3 : r % 4 * lda;
+    const FloatVec av = hn::Set(d, base[offset]);
+    SLIPWAY_UNROLL
+    for (int j = 0; j < kCols; ++j) acc[r][j] = hn::MulAdd(av, bv[j], acc[r][j]);
+  }
+}
+
+/// kUnroll sums run side by side where a tile of few rows has too few of them to hide the latency of an addition.
+template <int kRows, int kCols>
+HWY_NOINLINE void RunTile(const Tile& t) {
+  constexpr int kChains = kRows * kCols;
+  constexpr int kUnroll = kChains >= 8 ? 1 : kChains >= 4 ? 2 : 4;
+  // A tile of few rows is bound by the stream of B, which the hardware's prefetch loses at every page.
+  constexpr bool kStream = kRows * 3 <= kTileRows;
+  const FloatTag d;
+  FloatVec acc[kUnroll][kRows][kCols];
+  SLIPWAY_UNROLL
+  for (int u = 0; u < kUnroll; ++u) {
+    SLIPWAY_UNROLL
+    for (int r = 0; r < kRows; ++r) {
+      SLIPWAY_UNROLL
+      for (int j = 0; j < kCols; ++j) acc[u][r][j] = hn::Zero(d);
+    }
+  }
+  constexpr int kBases = (kRows + 3) / 4;
+  const int64_t lda = t.lda;
+  const int64_t lda3 = 3 * lda;
+  const int64_t ldb = t.ldb;
+  const float* a[kBases];
+  for (int i = 0; i < kBases; ++i) a[i] = t.a + 4 * i * lda;
+  const float* b = t.b;
+  const char* prefetch = t.prefetch;
+  const int64_t prefetch_step = t.prefetch_step;
+  if constexpr (!kStream) {
+    for (int r = 0; r < kRows; ++r) {
+      for (int j = 0; j < kCols; ++j) __builtin_prefetch(t.c + r * t.ldc + j * kLanes, 1, 3);
+    }
+  }
+  int64_t k = t.k;
+  for (; k >= kUnroll; k -= kUnroll) {
+    SLIPWAY_UNROLL
+    for (int u = 0; u < kUnroll; ++u) {
+      if constexpr (kStream) {
+        for (int j = 0; j < kCols; ++j) __builtin_prefetch(b + 1024 + j * kLanes, 0, 3);
+      } else if constexpr (kCols > 1) {
+        __builtin_prefetch(prefetch, 0, 2);
+        prefetch += prefetch_step;
+      }
+      Step<kRows, kCols>(a, lda, lda3, b, acc[u]);
+      b += ldb;
+      for (int i = 0; i < kBases; ++i) ++a[i];
+    }
+  }
+  if constexpr (kUnroll > 1) {
+    for (; k > 0; --k) {
+      Step<kRows, kCols>(a, lda, lda3, b, acc[0]);
+      b += ldb;
+      for (int i = 0; i < kBases; ++i) ++a[i];
+    }
+    SLIPWAY_UNROLL
+    for (int u = 1; u < kUnroll; ++u) {
+      SLIPWAY_UNROLL
+      for (int r = 0; r < kRows; ++r) {
+        SLIPWAY_UNROLL
+        for (int j = 0; j < kCols; ++j) acc[0][r][j] = hn::Add(acc[0][r][j], acc[u][r][j]);
+      }
+    }
+  }
+  if (HWY_LIKELY(t.n == kCols * kLanes)) {
+    FinishTile<kRows, kCols, true>(t, acc[0]);
+  } else {
+    FinishTile<kRows, kCols, false>(t, acc[0]);
+  }
+}
+
+using TileFunction = void (*)(const Tile&);
+
+template <int kCols, int... kRows>
+constexpr auto TileTable(std::integer_sequence<int, kRows...>) {
+  return std::array<TileFunction, sizeof...(kRows)>{&RunTile<kRows + 1, kCols>...};
+}
+
+/// The kernel for a tile of 1 to kTileRows rows and 1 or kTileCols vectors of columns.
+HWY_INLINE TileFunction ChooseTile(int rows, int cols) {
+  static constexpr auto kNarrow = TileTable<1>(std::make_integer_sequence<int, kTileRows>());
+  static constexpr auto kWide = TileTable<kTileCols>(std::make_integer_sequence<int, kTileRows>());
+  return cols == 1 ? kNarrow[rows - 1] : kWide[rows - 1];
+}
+
+// NOLINTNEXTLINE(google-readability-namespace-comments)
+}  // namespace HWY_NAMESPACE
+}  // namespace slipway::kernels
+HWY_AFTER_NAMESPACE();
+
+#endif  // SLIPWAY_KERNELS_GEMM_TILE_INL_H_

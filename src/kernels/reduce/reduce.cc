@@ -1,0 +1,163 @@
+#include "kernels/reduce/reduce.h"
+
+#include <cmath>
+#include <limits>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/reduce/reduce.cc"
+#include "kernels/targets.h"
+// After targets.h.
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include "kernels/row-inl.h"
+#include "kernels/vector_math-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace slipway::kernels {
+namespace HWY_NAMESPACE {
+namespace {
+
+// What is done to an element first; `base` is the output's greatest element, for the last alone.
+struct Identity {
+  static HWY_INLINE Vec Of(Vec v, Vec) { return v; }
+};
+struct Magnitude {
+  static HWY_INLINE Vec Of(Vec v, Vec) { return hn::Abs(v); }
+};
+struct Square {
+  static HWY_INLINE Vec Of(Vec v, Vec) { return hn::Mul(v, v); }
+};
+struct ExpOver {
+  static HWY_INLINE Vec Of(Vec v, Vec base) { return ExpFlush(F32(), hn::Sub(v, base)); }
+};
+
+/// One value from rows of `inner` elements.
+template <class Op, class Map>
+float ReduceRows(const ReducePlan& plan, const float* x, float base) {
+  const Vec shift = hn::Set(F32(), base);
+  const auto map = [&](Vec v) HWY_ATTR { return Map::Of(v, shift); };
+  constexpr bool kIsSum = std::is_same_v<Op, SumOp>;
+  double sum = 0;
+  float all = Op::kIdentity;
+  ForEachOffset<1>(plan.outer_reduced(), 0, plan.outer_reduced_count(), [&](int64_t, const std::array<int64_t, 1>& at) {
+    if constexpr (kIsSum) {
+      sum += SumRow(x + at[0], plan.inner(), map);
+    } else {
+      all = ReduceRow<Op>(x + at[0], plan.inner(), map, all);
+    }
+  });
+  return kIsSum ? static_cast<float>(sum) : all;
+}
+
+/// `count` <= kColumns neighbouring outputs from rows that lie apart. Sums are added up in blocks of rows.
+constexpr int64_t kColumns = 4 * kLanes;
+template <class Op, class Map>
+void ReduceColumns(const ReducePlan& plan, const float* x, float* y, int64_t count, bool has_base) {
+  const F32 d;
+  constexpr int64_t kBlock = 256;
+  Vec total[4], part[4], base[4];
+  for (int v = 0; v < 4; ++v) {
+    total[v] = part[v] = hn::Set(d, Op::kIdentity);
+    const int64_t left = std::clamp<int64_t>(count - v * kLanes, 0, kLanes);
+    base[v] = has_base && left > 0 ? LoadPart(d, y + v * kLanes, left, 0) : hn::Zero(d);
+  }
+  ForEachOffset<1>(
+      plan.outer_reduced(), 0, plan.outer_reduced_count(), [&](int64_t row, const std::array<int64_t, 1>& at) HWY_ATTR {
+        const float* from = x + at[0];
+        for (int v = 0; v < 4; ++v) {
+          const int64_t left = count - v * kLanes;
+          if (left <= 0) break;
+          const Vec in = left >= kLanes ? hn::LoadU(d, from + v * kLanes) : LoadPart(d, from + v * kLanes, left, 0);
+          part[v] = Op::Combine(part[v], Map::Of(in, base[v]));
+          if (row % kBlock == kBlock - 1) {
+            total[v] = Op::Combine(total[v], part[v]);
+            part[v] = hn::Set(d, Op::kIdentity);
+          }
+        }
+      });
+  for (int v = 0; v < 4 && v * kLanes < count; ++v) {
+    StorePart(d, Op::Combine(total[v], part[v]), y + v * kLanes, std::min(kLanes, count - v * kLanes));
+  }
+}
+
+/// Where has_base, y holds each output's base on entry.
+template <class Op, class Map>
+void Reduce(const ReducePlan& plan, const float* x, float* y, bool has_base, const Threads& threads) {
+  constexpr int64_t kGrain = 16384;  // Elements: microseconds of work.
+  if (plan.inner_is_reduced()) {
+    threads.ParallelFor(plan.outputs(), std::max<int64_t>(1, kGrain / std::max<int64_t>(1, plan.reduced())),
+                        [&](int64_t begin, int64_t end) {
+                          ForEachOffset<1>(plan.outer_kept(), begin, end,
+                                           [&](int64_t i, const std::array<int64_t, 1>& at) {
+                                             y[i] = ReduceRows<Op, Map>(plan, x + at[0], has_base ? y[i] : 0.0f);
+                                           });
+                        });
+    return;
+  }
+  const int64_t blocks = (plan.inner() + kColumns - 1) / kColumns;
+  std::vector<Axis<1>> axes(plan.outer_kept().begin(), plan.outer_kept().end());
+  axes.push_back({blocks, {kColumns}});
+  threads.ParallelFor(plan.outer_kept_count() * blocks, std::max<int64_t>(1, kGrain / (plan.reduced() * kColumns + 1)),
+                      [&](int64_t begin, int64_t end) {
+                        ForEachOffset<1>(axes, begin, end, [&](int64_t i, const std::array<int64_t, 1>& at) {
+                          const int64_t first = i % blocks * kColumns;
+                          ReduceColumns<Op, Map>(plan, x + at[0], y + i / blocks * plan.inner() + first,
+                                                 std::min(kColumns, plan.inner() - first), has_base);
+                        });
+                      });
+}
+
+void RunReduce(ReduceOp op, const ReducePlan& plan, const float* x, float* y, const Threads& threads) {
+  const auto finish = [&](const auto& f) {
+    for (int64_t i = 0; i < plan.outputs(); ++i) y[i] = f(y[i]);
+  };
+  switch (op) {
+    case ReduceOp::kSum: return Reduce<SumOp, Identity>(plan, x, y, false, threads);
+    case ReduceOp::kMax: return Reduce<MaxOp, Identity>(plan, x, y, false, threads);
+    case ReduceOp::kMin: return Reduce<MinOp, Identity>(plan, x, y, false, threads);
+    case ReduceOp::kProd: return Reduce<ProductOp, Identity>(plan, x, y, false, threads);
+    case ReduceOp::kSumSquare: return Reduce<SumOp, Square>(plan, x, y, false, threads);
+    case ReduceOp::kL1: return Reduce<SumOp, Magnitude>(plan, x, y, false, threads);
+    case ReduceOp::kMean: {
+      Reduce<SumOp, Identity>(plan, x, y, false, threads);
+      const auto count = static_cast<float>(plan.reduced());
+      return finish([count](float v) { return v / count; });
+    }
+    case ReduceOp::kL2:
+      Reduce<SumOp, Square>(plan, x, y, false, threads);
+      return finish([](float v) { return std::sqrt(v); });
+    case ReduceOp::kLogSum:
+      Reduce<SumOp, Identity>(plan, x, y, false, threads);
+      return finish([](float v) { return std::log(v); });
+    case ReduceOp::kLogSumExp: {
+      // Only a finite greatest is taken out: inf - inf would be NaN where the result is infinite.
+      Reduce<MaxOp, Identity>(plan, x, y, false, threads);
+      finish([](float v) { return std::isinf(v) ? 0.0f : v; });
+      const std::vector<float> base(y, y + plan.outputs());
+      Reduce<SumOp, ExpOver>(plan, x, y, true, threads);
+      for (int64_t i = 0; i < plan.outputs(); ++i) y[i] = std::log(y[i]) + base[i];
+      return;
+    }
+  }
+}
+
+}  // namespace
+// NOLINTNEXTLINE(google-readability-namespace-comments)
+}  // namespace HWY_NAMESPACE
+}  // namespace slipway::kernels
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace slipway::kernels {
+
+HWY_EXPORT(RunReduce);
+
+void ReduceFloat(ReduceOp op, const ReducePlan& plan, const float* x, float* y, const Threads& threads) {
+  if (plan.outputs() == 0) return;
+  ChooseTarget();
+  HWY_DYNAMIC_DISPATCH(RunReduce)(op, plan, x, y, threads);
+}
+
+}  // namespace slipway::kernels
+#endif  // HWY_ONCE

@@ -1,0 +1,56 @@
+#include "kernels/copy/strided_copy.h"
+#include "kernels/elementwise/axes.h"
+#include "ops/indexing.h"
+#include "ops/shape_math.h"
+
+namespace slipway {
+
+/// y[..., i, ...] = x[..., indices[..., i, ...], ...] along an axis. ONNX GatherElements, since 13.
+struct GatherElements {
+  int64_t axis = 0;
+  static GatherElements Parse(const Attributes& a) { return {.axis = a.Int("axis", 0)}; }
+
+  void Infer(InferContext& c) const {
+    c.ExpectElem(1, kIndexTypes);
+    if (c.HasRank(0) && c.HasRank(1)) {
+      const SymbolicShape &x = c.Shape(0), &indices = c.Shape(1);
+      const auto at = c.Axis(axis, x.rank());
+      if (x.rank() != indices.rank()) c.Fail("data has rank {} and indices {}; they must be equal.", x.rank(), indices.rank());
+      for (int i = 0; i < x.rank(); ++i) {
+        if (i != at && x[i].is_const() && indices[i].is_const() && indices[i].value() > x[i].value()) {
+          c.Fail("indices of shape {} reach over data of shape {} on axis {}.", indices.ToString(), x.ToString(), i);
+        }
+      }
+    }
+    c.Out(0, c.Elem(0), c.Shape(1));
+  }
+
+  void Run(RunContext& c) const {
+    const Tensor &x = c.In(0), &indices = c.In(1);
+    const int rank = x.shape().rank(), at = ModAxis(axis, rank);
+    const int64_t size = x.shape()[at], columns = indices.shape().Back(0);
+    if (indices.size() == 0) return;
+    auto strides = kernels::DenseStrides(x.shape());
+    const int64_t step = strides[at], column_step = at == rank - 1 ? 0 : 1;
+    std::vector<kernels::Axis<1>> rows;
+    for (int i = 0; i + 1 < rank; ++i) rows.push_back({indices.shape()[i], {i == at ? 0 : strides[i]}});
+    VisitBySize(x.dtype(), [&]<class T>() {
+      VisitIndex(indices.dtype(), [&]<class I>() {
+        const T* from = x.data<T>();
+        T* to = c.Out(0).data<T>();
+        const I* index = indices.data<I>();
+        c.threads().ParallelFor(indices.size() / columns, GrainFor(columns * sizeof(T)), [&](int64_t begin, int64_t end) {
+          kernels::ForEachOffset<1>(rows, begin, end, [&](int64_t row, const std::array<int64_t, 1>& base) {
+            for (int64_t j = 0; j < columns; ++j) {
+              const int64_t i = CheckedIndex(c, index[row * columns + j], size);
+              to[row * columns + j] = from[base[0] + i * step + j * column_step];
+            }
+          });
+        });
+      });
+    });
+  }
+};
+const OpDef kGatherElements = Define<GatherElements>({.name = "GatherElements", .since = 13, .min_inputs = 2, .max_inputs = 2});
+
+}  // namespace slipway
