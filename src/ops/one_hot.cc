@@ -9,6 +9,12 @@ namespace {
 
 constexpr TypeSet kOneHotTypes = kIntTypes | TypeSet{DType::kFloat16, DType::kFloat, DType::kDouble};
 
+template <class T>
+double AsDouble(const T& value) {
+  if constexpr (std::is_arithmetic_v<T>) return static_cast<double>(value);
+  else return static_cast<float>(value);
+}
+
 /// The depth, or -1 where it is no size.
 int64_t DepthOf(const Tensor& depth) {
   return VisitNumeric(depth.dtype(), [&]<class T>() -> int64_t {
@@ -16,7 +22,7 @@ int64_t DepthOf(const Tensor& depth) {
     if constexpr (std::is_integral_v<T>) {
       return std::in_range<int64_t>(value) && value >= T(0) ? static_cast<int64_t>(value) : -1;
     } else {
-      const auto d = static_cast<double>(value);
+      const double d = AsDouble(value);
       return d >= 0 && d < 9e18 ? static_cast<int64_t>(d) : -1;
     }
   });
@@ -77,7 +83,7 @@ struct OneHot {
       if (!std::in_range<int64_t>(value)) return -1;
       index = static_cast<int64_t>(value);
     } else {
-      const auto d = static_cast<double>(value);
+      const double d = AsDouble(value);
       if (!(d >= -9e18 && d <= 9e18)) return -1;
       index = static_cast<int64_t>(d);
     }
