@@ -37,7 +37,7 @@ inline std::vector<Value> RunGraph(const Graph& graph, const std::vector<Value>&
   return outputs;
 }
 
-/// Numbers for the graph's inputs, with 3 for every symbol: floats in [-2, 2], integers 0 to 2.
+/// Numbers for the graph's inputs, whose ranks are known, with 3 for every symbol: floats in [-2, 2], integers 0 to 2.
 inline std::vector<Value> RandomInputs(const Graph& graph) {
   std::mt19937 random(7);
   std::vector<Value> inputs;
