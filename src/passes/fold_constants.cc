@@ -69,7 +69,7 @@ class Folder {
     for (size_t i = 0; i < values.size(); ++i) {
       const Tensor* t = graph_.Constant(node.inputs[i]);
       if (t) values[i] = *t;
-      if (t) bytes += t->bytes();
+      if (t && graph_.HasOneUse(node.inputs[i])) bytes += t->bytes();  // else it stays in memory all the same
       inputs.push_back(t ? &values[i] : nullptr);
     }
     if (OutputBytes(node) > bytes) {

@@ -234,6 +234,13 @@ TEST(Fusions, IntoMatMul) {
                             {{"alpha", 0.5f}, {"beta", 2.0f}, {"transB", int64_t{1}}}));
            },
            {"FusedMatMul"}},
+          {"a large matrix transposed that something else reads too",
+           [](GraphBuilder& b) {
+             const ValueId table = Weights(b, {1100, 256});
+             const ValueId x = b.Add("Gather", {table, b.Input("ids", {kBatch}, DType::kInt64)});
+             b.Output(b.Add("MatMul", {x, b.Add("Transpose", {table})}));
+           },
+           {"Gather", "FusedMatMul"}},
           {"Gemm with a column for C stays",
            [](GraphBuilder& b) { b.Output(b.Add("Gemm", {b.Input("x", {3, 8}), Weights(b, {8, 4}), Weights(b, {3, 1})})); },
            {"Gemm"}},
@@ -250,6 +257,13 @@ TEST(Fusions, IntoMatMul) {
              b.Output(b.Add("Add", {x, b.Add("Reshape", {y, b.Ints({-1, 3, 8})})}));
            },
            {"FusedMatMul"}},
+          {"Gemm of other axes, Reshape, residual",
+           [](GraphBuilder& b) {
+             const ValueId flat = b.Add("Reshape", {b.Input("x", {kBatch, 3, 2, 4}), b.Ints({-1, 8})});
+             const ValueId y = b.Add("Gemm", {flat, Weights(b, {8, 5}), Weights(b, {5})});
+             b.Output(b.Add("Add", {b.Input("r", {kBatch, 3, 5}), b.Add("Reshape", {y, b.Ints({-1, 3, 5})})}));
+           },
+           {"Reshape", "Reshape", "FusedMatMul", "Reshape"}},
       },
       kLevel2);
 }

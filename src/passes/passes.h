@@ -20,6 +20,7 @@ using Sweep = int(Graph& graph, SweepContext& context);
 Sweep FoldConstants, MergeDuplicates, EliminateDeadCode;
 Rule EliminateIdentities;
 Rule FuseGelu, FuseSwish, FuseLayerNorm, FuseRmsNorm;
-Rule FuseConvBatchNorm, FuseConvBias, FuseMatMulBias, FuseMatMulReshape, FuseResidual, FuseActivation, FuseSkipLayerNorm;
+Rule FuseConvBatchNorm, FuseConvBias, FuseMatMulTranspose, FuseMatMulBias, FuseMatMulReshape;
+Rule FuseResidual, FuseActivation, FuseSkipLayerNorm;
 
 }  // namespace slipway
