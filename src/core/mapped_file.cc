@@ -1,0 +1,81 @@
+#include "core/mapped_file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <map>
+#include <mutex>
+
+#include <fmt/format.h>
+
+namespace slipway {
+namespace {
+
+/// The mappings alive, by start: only their pages may be given back, for elsewhere that would lose data.
+struct Registry {
+  std::mutex mutex;
+  std::map<const std::byte*, size_t> ranges;
+  static Registry& Get() {
+    static auto* registry = new Registry;
+    return *registry;
+  }
+};
+
+}  // namespace
+
+std::shared_ptr<const MappedFile> MappedFile::Open(const std::string& path) {
+  const auto fail = [&](int error) -> Error {
+    return Error(Code::kBadFile, fmt::format("cannot read '{}': {}", path, std::strerror(error)));
+  };
+  // Non-blocking, so that a pipe under a model's name does not hold the load up.
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) throw fail(errno);
+  struct stat info = {};
+  if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
+    close(fd);
+    throw Error(Code::kBadFile, fmt::format("cannot read '{}': it is not a regular file", path));
+  }
+  const auto size = static_cast<size_t>(info.st_size);
+  if (size == 0) {
+    close(fd);
+    return std::shared_ptr<const MappedFile>(new MappedFile(nullptr, 0));
+  }
+  void* data = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd, 0);
+  const int error = errno;
+  close(fd);
+  if (data == MAP_FAILED) throw fail(error);
+  const auto* start = static_cast<const std::byte*>(data);
+  Registry& registry = Registry::Get();
+  std::lock_guard lock(registry.mutex);
+  registry.ranges[start] = size;
+  return std::shared_ptr<const MappedFile>(new MappedFile(start, size));
+}
+
+MappedFile::~MappedFile() {
+  if (!data_) return;
+  Registry& registry = Registry::Get();
+  std::lock_guard lock(registry.mutex);
+  registry.ranges.erase(data_);
+  munmap(const_cast<std::byte*>(data_), size_);
+}
+
+void ReleasePages(const Tensor& tensor) {
+  if (!tensor.defined() || tensor.dtype() == DType::kString) return;
+  const auto* begin = static_cast<const std::byte*>(tensor.raw());
+  Registry& registry = Registry::Get();
+  std::lock_guard lock(registry.mutex);
+  auto range = registry.ranges.upper_bound(begin);
+  if (range == registry.ranges.begin()) return;
+  --range;
+  if (begin >= range->first + range->second) return;
+  constexpr uintptr_t kPage = 4096;
+  const uintptr_t first = (reinterpret_cast<uintptr_t>(begin) + kPage - 1) / kPage * kPage;
+  const uintptr_t last = (reinterpret_cast<uintptr_t>(begin) + tensor.bytes()) / kPage * kPage;
+  if (first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
+}
+
+}  // namespace slipway

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "core/mapped_file.h"
+#include "onnx/wire.h"
+#include "slipway/tensor.h"
+
+namespace slipway::onnx {
+
+/// Where a model's tensors come from: its own bytes, and the files beside it.
+class TensorReader {
+ public:
+  /// `keep` holds the model's bytes alive; `folder` is where external data may lie ("" for nowhere).
+  TensorReader(std::shared_ptr<const void> keep, std::string folder) : keep_(std::move(keep)), folder_(std::move(folder)) {}
+
+  /// The name of a TensorProto, without reading the rest.
+  static std::string NameOf(Bytes tensor);
+  /// A TensorProto. Throws Error(kBadGraph) naming the tensor.
+  Tensor ReadTensor(Bytes tensor);
+  /// A SparseTensorProto, as the dense tensor that it stands for.
+  Tensor ReadSparse(Bytes sparse);
+
+ private:
+  struct Fields;
+  Fields ReadFields(Bytes tensor) const;
+  Tensor FromRaw(const Fields& fields, Bytes raw, const std::shared_ptr<const void>& keep) const;
+  Tensor FromExternal(const Fields& fields);
+
+  std::shared_ptr<const void> keep_;
+  std::string folder_;
+  std::map<std::string, std::shared_ptr<const MappedFile>> files_;
+};
+
+}  // namespace slipway::onnx

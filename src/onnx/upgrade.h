@@ -1,0 +1,14 @@
+#pragma once
+
+#include "graph/graph.h"
+
+namespace slipway::onnx {
+
+/// The newest opset of ai.onnx that operators are written for.
+inline constexpr int64_t kNewestOpset = 28;
+
+/// Turns a node of opset `version` of its domain into the newest form, which is the one that operators know. May add nodes
+/// and constants before it. Throws Error(kBadGraph).
+void Upgrade(Graph& graph, NodeId id, int64_t version);
+
+}  // namespace slipway::onnx
