@@ -85,7 +85,8 @@ class Folder {
       return false;
     }
     const std::vector<ValueId> outputs = node.outputs;
-    if (!std::all_of(results.begin(), results.end(), [](const Value& v) { return v.empty() || v.is_tensor(); })) return false;
+    if (!std::all_of(results.begin(), results.end(), [](const Value& v) { return v.empty() || v.is_tensor(); }))
+      return false;
     for (size_t i = 0; i < outputs.size(); ++i) {
       if (outputs[i] != kNone) graph_.MakeConstant(outputs[i], std::move(results[i].tensor()));
     }

@@ -13,7 +13,8 @@ Result FuseMatMulTranspose(const Graph& graph, NodeId id) {
   if (!fused && !node.Is("MatMul")) return kNoMatch;
   const Node* transpose = graph.Producer(node.input(1));
   if (!transpose || !transpose->Is("Transpose") || !FloatConstant(graph, transpose->input(0))) return kNoMatch;
-  if (Rank(graph, transpose->input(0)) != 2 || !HasRank(graph, node.input(0)) || Rank(graph, node.input(0)) < 2) return kNoMatch;
+  if (Rank(graph, transpose->input(0)) != 2 || !HasRank(graph, node.input(0)) || Rank(graph, node.input(0)) < 2)
+    return kNoMatch;
   if (transpose->attributes.Ints("perm", {1, 0}) != std::vector<int64_t>{1, 0}) return kNoMatch;
   std::vector<ValueId> inputs = node.inputs;
   inputs[1] = transpose->input(0);

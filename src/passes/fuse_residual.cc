@@ -7,7 +7,8 @@
 namespace slipway {
 namespace {
 
-/// True where `a` comes after `b`: of two producers the later one takes the sum, as its own result is the fresher in the cache.
+/// True where `a` comes after `b`: of two producers the later one takes the sum, as its own result is the fresher in
+/// the cache.
 bool ComesLater(const Graph& graph, ValueId a, ValueId b) {
   for (const NodeId id : graph.order()) {
     if (id == graph.value(a).producer) return false;
@@ -16,8 +17,8 @@ bool ComesLater(const Graph& graph, ValueId a, ValueId b) {
   return false;
 }
 
-/// A product of two matrices under another shape, plus a value of that shape: the value is read under the product's shape instead.
-/// Reshaping costs nothing.
+/// A product of two matrices under another shape, plus a value of that shape: the value is read under the product's
+/// shape instead. Reshaping costs nothing.
 Result ThroughReshape(const Graph& graph, const Node& add) {
   for (const int side : {0, 1}) {
     const ValueId reshaped = add.input(side), other = add.input(1 - side);
@@ -32,7 +33,8 @@ Result ThroughReshape(const Graph& graph, const Node& add) {
     std::vector<ValueId> inputs = producer->Inputs();
     const ValueId shape = patch.Constant(Tensor::From<int64_t>({2}, {-1, flat[1].value()}), "shape");
     inputs[3] = patch.Add("Reshape", {other, shape});
-    const ValueId sum = patch.Add(producer->fused_type(), std::move(inputs), producer->node->attributes, kSlipwayDomain);
+    const ValueId sum =
+        patch.Add(producer->fused_type(), std::move(inputs), producer->node->attributes, kSlipwayDomain);
     patch.Replace(add.output(0), patch.Add("Reshape", {sum, reshape->input(1)}, reshape->attributes));
     return patch;
   }
@@ -58,7 +60,8 @@ Result FuseResidual(const Graph& graph, NodeId id) {
   std::vector<ValueId> inputs = producer->Inputs();
   inputs[3] = other;
   Patch patch(graph);
-  patch.Replace(node.output(0), patch.Add(producer->fused_type(), std::move(inputs), producer->node->attributes, kSlipwayDomain));
+  patch.Replace(node.output(0),
+                patch.Add(producer->fused_type(), std::move(inputs), producer->node->attributes, kSlipwayDomain));
   return patch;
 }
 

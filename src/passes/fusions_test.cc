@@ -108,10 +108,12 @@ TEST(Fusions, Normalizations) {
              b.Output(b.Add("Add", {b.Add("Mul", {Weights(b, {8}), n}), Weights(b, {8})}));
            },
            {"LayerNormalization"}},
-          {"with scale", [](GraphBuilder& b) { b.Output(b.Add("Mul", {Normalized(b, b.Input("x", {2, 8}), 1), Weights(b, {8})})); },
+          {"with scale",
+           [](GraphBuilder& b) { b.Output(b.Add("Mul", {Normalized(b, b.Input("x", {2, 8}), 1), Weights(b, {8})})); },
            {"LayerNormalization"}},
           {"plain", [](GraphBuilder& b) { b.Output(Normalized(b, b.Input("x", {2, 8}), -1)); }, {"LayerNormalization"}},
-          {"over another axis stays", [](GraphBuilder& b) { b.Output(Normalized(b, b.Input("x", {2, 8, 3}), 1)); },
+          {"over another axis stays",
+           [](GraphBuilder& b) { b.Output(Normalized(b, b.Input("x", {2, 8, 3}), 1)); },
            {"ReduceMean", "Sub", "Pow", "ReduceMean", "Add", "Sqrt", "Div"}},
           {"RMS",
            [](GraphBuilder& b) {
@@ -154,17 +156,21 @@ ValueId ConvOf(GraphBuilder& b, ValueId x, int64_t out, int64_t in, bool bias) {
 
 TEST(Fusions, IntoConv) {
   const auto norm = [](GraphBuilder& b, ValueId x) {
-    return b.Add("BatchNormalization", {x, Weights(b, {4}), Weights(b, {4}), Weights(b, {4}), b.Floats({4}, {0.5f, 1, 2, 3})});
+    return b.Add("BatchNormalization",
+                 {x, Weights(b, {4}), Weights(b, {4}), Weights(b, {4}), b.Floats({4}, {0.5f, 1, 2, 3})});
   };
   CheckPasses(
       {
-          {"BatchNormalization", [=](GraphBuilder& b) { b.Output(norm(b, ConvOf(b, b.Input("x", {kBatch, 3, 5, 5}), 4, 3, false))); }, {"Conv"}},
+          {"BatchNormalization",
+           [=](GraphBuilder& b) { b.Output(norm(b, ConvOf(b, b.Input("x", {kBatch, 3, 5, 5}), 4, 3, false))); },
+           {"Conv"}},
           {"BatchNormalization after a bias, then Relu",
            [=](GraphBuilder& b) {
              b.Output(b.Add("Relu", {norm(b, ConvOf(b, b.Input("x", {kBatch, 3, 5, 5}), 4, 3, true))}), "y");
            },
            {"FusedConv"}},
-          {"BatchNormalization alone stays", [=](GraphBuilder& b) { b.Output(norm(b, b.Input("x", {kBatch, 4, 5, 5}))); },
+          {"BatchNormalization alone stays",
+           [=](GraphBuilder& b) { b.Output(norm(b, b.Input("x", {kBatch, 4, 5, 5}))); },
            {"BatchNormalization"}},
           {"a convolution used twice stays",
            [=](GraphBuilder& b) {
@@ -181,7 +187,9 @@ TEST(Fusions, IntoConv) {
            },
            {"Conv"}},
           {"a bias along another axis stays",
-           [=](GraphBuilder& b) { b.Output(b.Add("Add", {ConvOf(b, b.Input("x", {kBatch, 3, 5, 4}), 4, 3, false), Weights(b, {4})})); },
+           [=](GraphBuilder& b) {
+             b.Output(b.Add("Add", {ConvOf(b, b.Input("x", {kBatch, 3, 5, 4}), 4, 3, false), Weights(b, {4})}));
+           },
            {"Conv", "Add"}},
           {"residual, then Relu",
            [=](GraphBuilder& b) {
@@ -242,7 +250,9 @@ TEST(Fusions, IntoMatMul) {
            },
            {"Gather", "FusedMatMul"}},
           {"Gemm with a column for C stays",
-           [](GraphBuilder& b) { b.Output(b.Add("Gemm", {b.Input("x", {3, 8}), Weights(b, {8, 4}), Weights(b, {3, 1})})); },
+           [](GraphBuilder& b) {
+             b.Output(b.Add("Gemm", {b.Input("x", {3, 8}), Weights(b, {8, 4}), Weights(b, {3, 1})}));
+           },
            {"Gemm"}},
           {"a bias that makes the result larger stays",
            [](GraphBuilder& b) {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 #include <random>
 #include <string>
@@ -87,7 +88,8 @@ struct PassCase {
   std::vector<std::string> want;
 };
 
-/// Optimizes each graph: the nodes left must be those wanted, in order, and the results and output names what they were.
+/// Optimizes each graph: the nodes left must be those wanted, in order, and the results and output names what they
+/// were.
 inline void CheckPasses(const std::vector<PassCase>& cases, const PassOptions& options) {
   for (const PassCase& c : cases) {
     SCOPED_TRACE(c.name);
