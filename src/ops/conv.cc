@@ -1,6 +1,8 @@
 #include <memory>
+#include <mutex>
 
 #include "core/dtype_visit.h"
+#include "core/mapped_file.h"
 #include "kernels/conv/conv.h"
 #include "kernels/conv/layout.h"
 #include "ops/epilogue.h"
@@ -52,13 +54,36 @@ void PlainConv(const Tensor& x, const Tensor& w, const Tensor* b, const WindowAt
 
 }  // namespace
 
+/// A convolution's constant weights, packed for an algorithm when it is first needed: which is quickest depends on the image.
+class ConvWeights {
+ public:
+  ConvWeights(const kernels::ConvAttributes& attributes, Tensor weights) : attributes_(attributes), weights_(std::move(weights)) {}
+
+  const kernels::PackedConv& For(const kernels::ConvShape& shape, const Threads& threads) {
+    const kernels::ConvAlgorithm algorithm = kernels::PackedConv::Fastest(attributes_, shape);
+    std::lock_guard lock(mutex_);
+    auto& packed = packed_[static_cast<size_t>(algorithm)];
+    if (!packed) {
+      packed = std::make_unique<const kernels::PackedConv>(attributes_, weights_.data<float>(), threads, algorithm);
+      ReleasePages(weights_);
+    }
+    return *packed;
+  }
+
+ private:
+  const kernels::ConvAttributes attributes_;
+  const Tensor weights_;
+  std::mutex mutex_;
+  std::unique_ptr<const kernels::PackedConv> packed_[kernels::PackedConv::kAlgorithms];
+};
+
 /// Convolution. ONNX Conv, since 22; ai.slipway FusedConv adds a residual, an activation and channels-last images.
 struct Conv {
   WindowAttributes window;
   int64_t group = 1;
   bool channels_last = false;
   kernels::Epilogue epilogue;
-  std::shared_ptr<const kernels::PackedConv> packed;
+  std::shared_ptr<ConvWeights> weights;  // null: not constant, packed in each run
 
   static Conv Parse(const Attributes& a) {
     return {.window = WindowAttributes::Parse(a),
@@ -84,12 +109,18 @@ struct Conv {
     c.Out(0, c.Elem(0), WindowOutput(c, shaped, x, w[0], channels_last));
   }
 
-  bool Prepack(int input, const Tensor& w, const Threads& threads) {
-    if (input != 1 || w.dtype() != DType::kFloat || w.shape().rank() < 3 || w.shape().rank() > 4) return false;
-    if (group < 1 || w.shape()[0] % group != 0 || w.size() == 0) return false;
-    WindowAttributes spatial = window;
-    if (spatial.kernel.empty()) spatial.kernel.assign(w.shape().begin() + 2, w.shape().end());
-    packed = std::make_shared<const kernels::PackedConv>(AttributesFor(spatial, w.shape()), w.data<float>(), threads);
+  bool Prepack(int input, const InferContext& c, const Threads& threads) {
+    if (input != 1) return false;
+    const Tensor& w = *c.Constant(1);
+    if ( w.dtype() != DType::kFloat || w.shape().rank() < 3 || w.shape().rank() > 4 || group < 1 || w.shape()[0] % group != 0 || w.size() == 0) return false;
+    const WindowAttributes spatial = Shaped(c);
+    weights = std::make_shared<ConvWeights>(AttributesFor(spatial, w.shape()), w);
+    // Where the image's size is known by now, what the first run will want is packed by now, too.
+    SymbolicShape x = c.HasRank(0) ? c.Shape(0) : SymbolicShape::OfRank(w.shape().rank());
+    if (!x[0].is_const()) x[0] = 1;
+    const auto image = x.Concrete();
+    const auto out = image ? WindowOutput(c, spatial, x, w.shape()[0], channels_last).Concrete() : std::nullopt;
+    if (out) weights->For(ShapeFor(spatial, *image, *out), threads);
     return true;
   }
 
@@ -158,21 +189,26 @@ struct Conv {
             .groups = group};
   }
 
+  kernels::ConvShape ShapeFor(const WindowAttributes& spatial, const Shape& x, const Shape& y) const {
+    const bool flat = x.rank() == 3;
+    const int first = channels_last ? 1 : 2;
+    const int last = flat ? 0 : 1;  // the spatial axis that runs along a row
+    kernels::ConvShape shape{.n = x[0], .h = 1, .w = x[first + last], .oh = 1, .ow = y[first + last]};
+    shape.pad_left = spatial.PadBegin(last, shape.w, shape.ow);
+    if (flat) return shape;
+    shape.h = x[first];
+    shape.oh = y[first];
+    shape.pad_top = spatial.PadBegin(0, shape.h, shape.oh);
+    return shape;
+  }
+
   void RunFloat(RunContext& c, const WindowAttributes& spatial) const {
     const Tensor& x = c.In(0);
     Tensor& y = c.Out(0);
-    const bool flat = x.shape().rank() == 3;
-    const int first = channels_last ? 1 : 2;
-    const int last = flat ? 0 : 1;  // the spatial axis that runs along a row
-    kernels::ConvShape shape{.n = x.shape()[0], .h = 1, .w = x.shape()[first + last], .oh = 1, .ow = y.shape()[first + last]};
-    shape.pad_left = spatial.PadBegin(last, shape.w, shape.ow);
-    if (!flat) {
-      shape.h = x.shape()[first];
-      shape.oh = y.shape()[first];
-      shape.pad_top = spatial.PadBegin(0, shape.h, shape.oh);
-    }
-    auto conv = packed;
-    if (!conv) conv = std::make_shared<const kernels::PackedConv>(AttributesFor(spatial, c.In(1).shape()), c.In(1).data<float>(), c.threads(), &shape);
+    const kernels::ConvShape shape = ShapeFor(spatial, x.shape(), y.shape());
+    std::optional<kernels::PackedConv> once;
+    if (!weights) once.emplace(AttributesFor(spatial, c.In(1).shape()), c.In(1).data<float>(), c.threads(), &shape);
+    const kernels::PackedConv* conv = weights ? &weights->For(shape, c.threads()) : &*once;
     kernels::Epilogue now = epilogue;
     now.bias = c.Has(2) ? c.In(2).data<float>() : nullptr;
     const float* residual = c.Has(3) ? c.In(3).data<float>() : nullptr;

@@ -30,7 +30,9 @@ struct Gemm {
     if (!out.has_rank()) out = SymbolicShape::OfRank(2);
     c.Out(0, c.Elem(0), std::move(out));
   }
-  bool Prepack(int input, const Tensor& value, const Threads& threads) { return input == 1 && product.Prepack(value, threads); }
+  bool Prepack(int input, const InferContext& c, const Threads& threads) {
+    return input == 1 && product.Prepack(*c.Constant(1), threads);
+  }
 
   void Run(RunContext& c) const {
     if (RunHalvesInFloat(c, [&](RunContext& wide) { Run(wide); })) return;

@@ -157,7 +157,9 @@ struct MatMul {
   MatrixProduct product;
 
   void Infer(InferContext& c) const { c.Out(0, c.Elem(0), product.Infer(c)); }
-  bool Prepack(int input, const Tensor& value, const Threads& threads) { return input == 1 && product.Prepack(value, threads); }
+  bool Prepack(int input, const InferContext& c, const Threads& threads) {
+    return input == 1 && product.Prepack(*c.Constant(1), threads);
+  }
   void Run(RunContext& c) const {
     if (RunHalvesInFloat(c, [&](RunContext& wide) { Run(wide); })) return;
     if (c.In(0).dtype() == DType::kFloat) {
@@ -187,7 +189,9 @@ struct FusedMatMul {
     if (out.has_rank() && out.rank() > 0) CheckExtras(c, out);
     c.Out(0, DType::kFloat, std::move(out));
   }
-  bool Prepack(int input, const Tensor& value, const Threads& threads) { return input == 1 && product.Prepack(value, threads); }
+  bool Prepack(int input, const InferContext& c, const Threads& threads) {
+    return input == 1 && product.Prepack(*c.Constant(1), threads);
+  }
   void Run(RunContext& c) const {
     kernels::Epilogue e = epilogue;
     if (c.Has(2)) e.bias = c.In(2).data<float>();

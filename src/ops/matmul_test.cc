@@ -100,7 +100,9 @@ TEST(MatMul, PackedWeightsGiveTheSame) {
   node.inputs = {graph.AddValue("a", TypeOf(a)), graph.AddValue("b", TypeOf(b))};
   node.outputs = {graph.AddValue("y")};
   const std::unique_ptr<Op> op = MakeOp(graph, node);
-  ASSERT_TRUE(op->Prepack(1, b, Threads(2)));
+  InferContext c(graph, node);
+  c.in_constants[1] = &b;
+  ASSERT_TRUE(op->Prepack(1, c, Threads(2)));
   Value left = a, gone = Tensor(DType::kFloat, b.shape(), nullptr);
   const std::vector<Value> y = Evaluate(graph, node, *op, {&left, &gone}, Threads(2));
   EXPECT_THAT(ToVector<float>(y[0].tensor()), ElementsAreArray(ToVector<float>(RunOp1({"MatMul", {a, b}}))));

@@ -161,9 +161,9 @@ class Op {
   virtual ~Op() = default;
   virtual void Infer(InferContext& c) const = 0;
   virtual void Run(RunContext& c) const = 0;
-  /// Offers a constant input, once, before any run. True: the operator keeps its own packed form and reads
-  /// In(input) for its type and shape only, so that the original's memory may go.
-  virtual bool Prepack(int input, const Tensor& value, const Threads& threads) { return false; }
+  /// Offers a constant input, c.Constant(input), once, before any run; the types in `c` are those known at load. True: the operator
+  /// keeps its own packed form and reads In(input) for its type and shape only, so that the original's memory may go.
+  virtual bool Prepack(int input, const InferContext& c, const Threads& threads) { return false; }
 };
 
 /// What is fixed for an operator. What is left out means "no".
@@ -194,9 +194,9 @@ class OpOf final : public Op {
   void Run(RunContext& c) const override {
     if constexpr (requires { op_.Run(c); }) op_.Run(c);
   }
-  bool Prepack(int input, const Tensor& value, const Threads& threads) override {
-    if constexpr (requires { op_.Prepack(input, value, threads); }) {
-      return op_.Prepack(input, value, threads);
+  bool Prepack(int input, const InferContext& c, const Threads& threads) override {
+    if constexpr (requires { op_.Prepack(input, c, threads); }) {
+      return op_.Prepack(input, c, threads);
     } else {
       return false;
     }
@@ -209,7 +209,7 @@ class OpOf final : public Op {
 }  // namespace internal
 
 /// An operator from a struct with `void Infer(InferContext&) const`, `void Run(RunContext&) const` (an alias needs none), and where
-/// wanted `static T Parse(const Attributes&)` and `bool Prepack(int, const Tensor&, const Threads&)`.
+/// wanted `static T Parse(const Attributes&)` and `bool Prepack(int, const InferContext&, const Threads&)`.
 template <class T>
 constexpr OpDef Define(OpDef def) {
   def.make = [](const Node& node) -> std::unique_ptr<Op> {

@@ -120,8 +120,10 @@ void Recurrent::Infer(InferContext& c) const {
   c.Out(2, c.Elem(0), state);
 }
 
-bool Recurrent::Prepack(int input, const Tensor& value, const Threads& threads) {
-  if ((input != 1 && input != 2) || value.dtype() != DType::kFloat || value.shape().rank() != 3) return false;
+bool Recurrent::Prepack(int input, const InferContext& c, const Threads& threads) {
+  if (input != 1 && input != 2) return false;
+  const Tensor& value = *c.Constant(input);
+  if (value.dtype() != DType::kFloat || value.shape().rank() != 3) return false;
   const int64_t rows = value.shape()[1], columns = value.shape()[2];
   if (rows % gates() || value.shape()[0] != directions()) return false;
   for (int d = 0; d < directions(); ++d) {

@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "ops/evaluate.h"
+#include "ops/infer.h"
 
 namespace slipway {
 
@@ -86,7 +87,10 @@ void Program::MakeOps(const std::function<void(const Tensor&)>& release) {
     for (size_t i = 0; i < node.inputs.size(); ++i) {
       const ValueId v = node.inputs[i];
       const Tensor* constant = g.Constant(v);
-      if (!constant || !ops_[id]->Prepack(static_cast<int>(i), *constant, threads_)) continue;
+      if (!constant || !constant->raw()) continue;
+      InferContext known(g, node);
+      FillInferInputs(known, nullptr);
+      if (!ops_[id]->Prepack(static_cast<int>(i), known, threads_)) continue;
       if (--readers[v] > 0) continue;
       if (release) release(*constant);
       g.value(v).constant = Tensor(constant->dtype(), constant->shape(), nullptr);

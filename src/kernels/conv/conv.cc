@@ -12,9 +12,11 @@ constexpr ConvAlgorithm kAll[] = {ConvAlgorithm::kWinograd4, ConvAlgorithm::kWin
 /// The transforms cost a pass over the pixels, and pay only where a pixel meets enough channels behind them.
 constexpr int64_t kWinogradChannels = 32;
 
-ConvAlgorithm Fastest(const ConvAttributes& a, const ConvShape& s) {
-  if (PackedConv::Supports(a, ConvAlgorithm::kDepthwise)) return ConvAlgorithm::kDepthwise;
-  if (!PackedConv::Supports(a, ConvAlgorithm::kWinograd4) || std::min(a.c, a.oc) < kWinogradChannels) {
+}  // namespace
+
+ConvAlgorithm PackedConv::Fastest(const ConvAttributes& a, const ConvShape& s) {
+  if (Supports(a, ConvAlgorithm::kDepthwise)) return ConvAlgorithm::kDepthwise;
+  if (!Supports(a, ConvAlgorithm::kWinograd4) || std::min(a.c, a.oc) < kWinogradChannels) {
     return ConvAlgorithm::kGemm;
   }
   // The transformed weights are 4 or 16/9 times the plain ones and come from memory: it takes a few tiles to be worth that.
@@ -22,8 +24,6 @@ ConvAlgorithm Fastest(const ConvAttributes& a, const ConvShape& s) {
   if (tiles(4) >= 32) return ConvAlgorithm::kWinograd4;
   return tiles(2) >= 12 ? ConvAlgorithm::kWinograd2 : ConvAlgorithm::kGemm;
 }
-
-}  // namespace
 
 int64_t ConvOutputSize(int64_t size, int64_t kernel, int64_t stride, int64_t dilation, int64_t pad_begin, int64_t pad_end) {
   const int64_t room = size + pad_begin + pad_end - (kernel - 1) * dilation - 1;

@@ -55,6 +55,7 @@ class ConvKernel {
 /// A convolution of float32 images, channels last, with weights packed once; safe to run from many threads.
 class PackedConv {
  public:
+  static constexpr int kAlgorithms = 4;
   /// `weights` as ONNX has them, [oc, c / groups, kh, kw]; not referred to afterwards. groups divides c and oc.
   /// With `expected` the weights are packed only for what is fastest on such images, otherwise for each algorithm that may
   /// be fastest on some. Either way every shape runs.
@@ -64,6 +65,8 @@ class PackedConv {
   /// Packs for one algorithm, which has to be able to do it (Supports()).
   PackedConv(const ConvAttributes& attributes, const float* weights, const Threads& threads, ConvAlgorithm algorithm);
 
+  /// What is quickest on such images, where everything is packed for it.
+  static ConvAlgorithm Fastest(const ConvAttributes& attributes, const ConvShape& shape);
   static bool Supports(const ConvAttributes& attributes, ConvAlgorithm algorithm);
 
   /// y[n, oh, ow, oc] = epilogue(conv(x[n, h, w, c])). The residual is packed like y, whatever residual_stride says, and may
@@ -77,7 +80,6 @@ class PackedConv {
   size_t Bytes() const;
 
  private:
-  static constexpr int kAlgorithms = 4;
   void Pack(ConvAlgorithm algorithm, const float* weights, const Threads& threads);
 
   ConvAttributes attributes_;
