@@ -15,7 +15,9 @@ constexpr double kAbsorbing = -1e30;
 
 double GreatestMagnitude(const Tensor& t) {
   double most = 0;
-  for (const float x : t.span<float>()) most = std::max(most, std::isnan(x) ? kInfinity : std::abs(static_cast<double>(x)));
+  for (const float x : t.span<float>()) {
+    most = std::max(most, std::isnan(x) ? kInfinity : std::abs(static_cast<double>(x)));
+  }
   return most;
 }
 
@@ -47,8 +49,8 @@ double Bound(const Graph& graph, ValueId v, int depth = 0) {
   if (op == "Where") return std::max(of(1), of(2));
   if (op == "Add" || op == "Sub") return of(0) + of(1);
   if (op == "Mul") return of(0) * of(1);
-  const bool moves = op == "Unsqueeze" || op == "Squeeze" || op == "Reshape" || op == "Expand" || op == "Slice" || op == "Transpose" ||
-                     op == "Neg" || op == "Gather" || op == "Identity";
+  const bool moves = op == "Unsqueeze" || op == "Squeeze" || op == "Reshape" || op == "Expand" || op == "Slice" ||
+                     op == "Transpose" || op == "Neg" || op == "Gather" || op == "Identity";
   return moves ? of(0) : kInfinity;
 }
 
@@ -74,8 +76,8 @@ bool NeverHidesARow(const Graph& graph, ValueId keep, bool inverted) {
   return t && t->dtype() == DType::kBool && EveryRowPasses<bool>(*t, [&](bool x) { return x != inverted; });
 }
 
-/// True where the mask is repeated along no axis but whole ones, and adds no axes to the scores. The last axis is not to be
-/// repeated: Attention takes a shorter one for a mask of fewer keys.
+/// True where the mask is repeated along no axis but whole ones, and adds no axes to the scores. The last axis is not
+/// to be repeated: Attention takes a shorter one for a mask of fewer keys.
 bool FitsScores(const SymbolicShape& mask, const SymbolicShape& scores) {
   if (mask.rank() < 2 || mask.rank() > scores.rank()) return false;
   for (int i = 1; i <= mask.rank(); ++i) {
@@ -100,12 +102,15 @@ void ReadWhere(const Graph& graph, ScoreMask& mask) {
 
 }  // namespace
 
-std::variant<ValueId, Skip> AttentionMask(const Graph& graph, Patch& patch, const ScoreMask& given, const SymbolicShape& scores) {
+std::variant<ValueId, Skip> AttentionMask(const Graph& graph, Patch& patch, const ScoreMask& given,
+                                          const SymbolicShape& scores) {
   ScoreMask mask = given;
   ReadWhere(graph, mask);
   const ValueId source = mask.keep != kNone ? mask.keep : mask.added;
   if (source == kNone) return kNone;
-  if (!HasRank(graph, source) || !FitsScores(ShapeOf(graph, source), scores)) return Skip{"the mask's shape is not known to fit the scores'"};
+  if (!HasRank(graph, source) || !FitsScores(ShapeOf(graph, source), scores)) {
+    return Skip{"the mask's shape is not known to fit the scores'"};
+  }
   ValueId out = source;
   if (mask.keep == kNone) {
     if (!IsFloat(graph, source)) return Skip{"the mask is not of the scores' type"};

@@ -22,8 +22,8 @@ ValueId ReshapeTo(Patch& patch, ValueId v, std::vector<int64_t> shape) {
 
 }  // namespace
 
-/// Attention reads [batch, rows, heads * size] in place, so that no Transpose to [batch, heads, rows, size] is needed, nor one back.
-/// The Reshapes and the pair of Transposes that this leaves cancel with those around them.
+/// Attention reads [batch, rows, heads * size] in place, so that no Transpose to [batch, heads, rows, size] is needed,
+/// nor one back. The Reshapes and the pair of Transposes that this leaves cancel with those around them.
 Result FoldHeadTransposes(const Graph& graph, NodeId id) {
   const Node& node = graph.node(id);
   if (!node.Is("Attention") || !HasRank(graph, node.input(0)) || Rank(graph, node.input(0)) != 4) return kNoMatch;
@@ -34,7 +34,9 @@ Result FoldHeadTransposes(const Graph& graph, NodeId id) {
     const ValueId rows_first = BeforeTranspose(graph, node.input(i));
     if (rows_first == kNone) return Skip{"a Transpose is not of heads and rows"};
     const SymbolicShape& shape = ShapeOf(graph, rows_first);
-    if (!shape.has_rank() || !shape[2].is_const() || !shape[3].is_const()) return Skip{"the number of heads or their size is not known"};
+    if (!shape.has_rank() || !shape[2].is_const() || !shape[3].is_const()) {
+      return Skip{"the number of heads or their size is not known"};
+    }
     heads[i] = shape[2].value();
     sizes[i] = shape[3].value();
     if (heads[i] < 1 || sizes[i] < 1) return Skip{"there are no heads"};

@@ -98,15 +98,18 @@ std::optional<Scores> FindScores(const Graph& graph, ValueId v) {
   return std::nullopt;
 }
 
-/// The keys of which Reshape(Transpose(Reshape(keys))) exchanges the last two axes, as is written where the rank is not known.
+/// The keys of which Reshape(Transpose(Reshape(keys))) exchanges the last two axes, as is written where the rank is not
+/// known.
 ValueId KeysBehindReshapes(const Graph& graph, const Node& reshape) {
   const Node* transpose = graph.Producer(reshape.input(0));
   if (!reshape.Is("Reshape") || !transpose || !transpose->Is("Transpose")) return kNone;
   const Node* before = graph.Producer(transpose->input(0));
-  if (!before || !before->Is("Reshape") || transpose->attributes.Ints("perm") != std::vector<int64_t>{0, 2, 1}) return kNone;
+  if (!before || !before->Is("Reshape")) return kNone;
+  if (transpose->attributes.Ints("perm") != std::vector<int64_t>{0, 2, 1}) return kNone;
   const ValueId keys = before->input(0), given = reshape.output(0);
   if (!HasRank(graph, keys) || !HasRank(graph, before->output(0)) || !HasRank(graph, given)) return kNone;
-  const SymbolicShape &k = ShapeOf(graph, keys), &flat = ShapeOf(graph, before->output(0)), &out = ShapeOf(graph, given);
+  const SymbolicShape &k = ShapeOf(graph, keys), &out = ShapeOf(graph, given);
+  const SymbolicShape& flat = ShapeOf(graph, before->output(0));
   const int rank = k.rank();
   if (rank < 3 || out.rank() != rank || !(flat[1] == k[rank - 2]) || !(flat[2] == k[rank - 1])) return kNone;
   for (int i = 0; i < rank; ++i) {
@@ -156,10 +159,13 @@ Result FuseAttention(const Graph& graph, NodeId id) {
   const ValueId k_transposed = WithoutScale(graph, scores->product->input(1), scores->scale);
   if (!HasRank(graph, q) || !HasRank(graph, k_transposed) || !HasRank(graph, v)) return Skip{"ranks are not known"};
   if (!IsFloat(graph, q) || !IsFloat(graph, v)) return Skip{"Attention is fused for float"};
-  const SymbolicShape &q_shape = ShapeOf(graph, q), &k_shape = ShapeOf(graph, k_transposed), &v_shape = ShapeOf(graph, v);
+  const SymbolicShape &q_shape = ShapeOf(graph, q), &v_shape = ShapeOf(graph, v);
+  const SymbolicShape& k_shape = ShapeOf(graph, k_transposed);
   const int rank = q_shape.rank();
   if (rank != 3 && rank != 4) return Skip{"queries have neither 3 nor 4 axes"};
-  if (!SameBatch(q_shape, k_shape) || !SameBatch(q_shape, v_shape)) return Skip{"queries, keys and values are not known to have the same heads"};
+  if (!SameBatch(q_shape, k_shape) || !SameBatch(q_shape, v_shape)) {
+    return Skip{"queries, keys and values are not known to have the same heads"};
+  }
   if (!(k_shape[rank - 1] == v_shape[rank - 2])) return Skip{"keys and values are not known to be as many"};
 
   Patch patch(graph);
