@@ -21,6 +21,7 @@ Sweep FoldConstants, MergeDuplicates, EliminateDeadCode;
 Rule EliminateIdentities;
 Rule FuseAttention, FoldHeadTransposes;
 Rule FuseGelu, FuseSwish, FuseLayerNorm, FuseRmsNorm;
-Rule FuseConvBatchNorm, FuseConvBias, FuseMatMulBias, FuseMatMulReshape, FuseResidual, FuseActivation, FuseSkipLayerNorm;
+Rule FuseConvBatchNorm, FuseConvBias, FuseMatMulTranspose, FuseMatMulBias, FuseMatMulReshape;
+Rule FuseResidual, FuseActivation, FuseSkipLayerNorm;
 
 }  // namespace slipway
