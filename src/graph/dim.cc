@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdlib>
 
 #include <fmt/format.h>
 
@@ -157,6 +158,13 @@ Dim Max(const Dim& a, const Dim& b) {
 Dim Min(const Dim& a, const Dim& b) {
   if (a.is_const() && b.is_const()) return std::min(a.value_, b.value_);
   return a == b ? a : Extreme("min", a, b);
+}
+
+bool IsCapped(const Dim& part, const Dim& whole) {
+  const std::string text = part.ToString();
+  if (!text.starts_with("min(")) return false;
+  const int64_t cap = std::strtoll(text.c_str() + 4, nullptr, 10);
+  return cap >= 1 && part == Min(cap, whole);
 }
 
 SymbolicShape SymbolicShape::OfRank(int rank) {

@@ -37,6 +37,9 @@ class Dim {
   friend Dim CeilDiv(const Dim& a, const Dim& b);
   friend Dim Max(const Dim& a, const Dim& b);
   friend Dim Min(const Dim& a, const Dim& b);
+  /// True where `part` is Min(n, whole) for some number n of 1 or more, so that the two are the same wherever either may be
+  /// broadcast to the other.
+  friend bool IsCapped(const Dim& part, const Dim& whole);
 
  private:
   struct Term {

@@ -50,5 +50,16 @@ TEST(SymbolicShape, Concrete) {
   EXPECT_EQ(SymbolicShape().ToString(), "[...]");
 }
 
+TEST(Dim, CappedByANumber) {
+  const Dim n = Dim::Symbol("n"), m = Dim::Symbol("m");
+  EXPECT_TRUE(IsCapped(Min(512, n), n));
+  EXPECT_TRUE(IsCapped(Min(n + 2, 512), n + 2));
+  EXPECT_FALSE(IsCapped(Min(512, n), m));
+  EXPECT_FALSE(IsCapped(Min(0, n), n));
+  EXPECT_FALSE(IsCapped(Min(m, n), n));
+  EXPECT_FALSE(IsCapped(Min(512, n) + 1, n));
+  EXPECT_FALSE(IsCapped(n, n));
+}
+
 }  // namespace
 }  // namespace slipway

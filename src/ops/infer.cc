@@ -94,8 +94,8 @@ SymbolicShape Broadcast(const InferContext& c, const SymbolicShape& a, const Sym
   for (int i = 0; i < shorter.rank(); ++i) {
     const Dim& x = longer[i + shift];
     const Dim& y = shorter[i];
-    if (x == y || y == Dim(1)) continue;
-    if (x == Dim(1)) {
+    if (x == y || y == Dim(1) || IsCapped(y, x)) continue;
+    if (x == Dim(1) || IsCapped(x, y)) {
       out[i + shift] = y;
     } else if (x.Differs(y)) {
       c.Fail("shapes {} and {} cannot be broadcast together.", a.ToString(), b.ToString());

@@ -26,6 +26,8 @@ constexpr Pass kPipeline[] = {
     {.name = "MergeDuplicates", .level = 1, .sweep = MergeDuplicates},
     {.name = "EliminateDeadCode", .level = 1, .sweep = EliminateDeadCode},
     // What exporters take apart is put together before anything is fused into it.
+    {.name = "FuseAttention", .level = 2, .rule = FuseAttention},
+    {.name = "FoldHeadTransposes", .level = 2, .rule = FoldHeadTransposes},
     {.name = "FuseGelu", .level = 2, .rule = FuseGelu},
     {.name = "FuseSwish", .level = 2, .rule = FuseSwish},
     {.name = "FuseLayerNorm", .level = 2, .rule = FuseLayerNorm},
