@@ -29,7 +29,6 @@ int TidyCaptures(Graph& graph, NodeId id) {
   if (all) return 0;
   // The node is put back with fewer captures, so that users stay linked.
   Node copy = node;
-  std::vector<ValueId> outputs = node.outputs;
   size_t kept = 0;
   for (size_t i = 0; i < keep.size(); ++i) {
     if (!keep[i]) continue;
@@ -39,11 +38,8 @@ int TidyCaptures(Graph& graph, NodeId id) {
   }
   copy.captures.resize(kept);
   for (Graph* sub : subs) sub->captures.resize(kept);
-  const NodeId added = graph.AddNode(std::move(copy), id);
+  graph.AddNode(std::move(copy), id);
   graph.RemoveNode(id);
-  for (const ValueId v : outputs) {
-    if (v != kNone) graph.value(v).producer = added;
-  }
   return 1;
 }
 

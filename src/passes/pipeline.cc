@@ -64,7 +64,8 @@ std::string MissingOperator(const Patch& patch) {
 
 int RunRule(Graph& graph, Rule* rule, PassReport& report) {
   int applied = 0;
-  const std::vector<NodeId> order = graph.order();
+  // From the end: the outermost form of what rules look for is met first (a normalization with its scale and bias).
+  const std::vector<NodeId> order(graph.order().rbegin(), graph.order().rend());
   for (const NodeId id : order) {
     if (!graph.alive(id)) continue;
     Result result = rule(graph, id);

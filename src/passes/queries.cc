@@ -38,7 +38,7 @@ const Tensor* FloatConstant(const Graph& graph, ValueId v) {
 std::optional<double> UniformConstant(const Graph& graph, ValueId v) {
   const Tensor* t = graph.Constant(v);
   if (!t || !t->raw() || t->size() == 0) return std::nullopt;
-  constexpr auto kTypes = kFloatTypes + kIntegerTypes + Types<bool>{};
+  constexpr auto kTypes = lists::kFloatTypes + lists::kIntegerTypes + Types<bool>{};
   const auto uniform = [&]<class T>() -> std::optional<double> {
     const T* p = t->data<T>();
     const auto number = [](const T& x) { return static_cast<double>(static_cast<std::conditional_t<std::is_class_v<T>, float, T>>(x)); };
