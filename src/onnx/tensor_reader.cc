@@ -251,7 +251,13 @@ Tensor FromNumbers(DType dtype, const Shape& shape, const std::vector<Wire>& val
 Tensor FromStrings(Bytes message, const Shape& shape, int64_t size) {
   std::vector<std::string> strings;
   auto reader = Read(message);
-  while (reader.next(wire::kStringData, protozero::pbf_wire_type::length_delimited)) strings.push_back(reader.get_string());
+  while (reader.next()) {
+    if (reader.tag() == wire::kStringData) {
+      strings.push_back(reader.get_string());
+    } else {
+      reader.skip();
+    }
+  }
   if (static_cast<int64_t>(strings.size()) != size) throw strings.size();
   Tensor t(DType::kString, shape);
   std::move(strings.begin(), strings.end(), t.data<std::string>());
