@@ -4,7 +4,7 @@
 
 #include <fmt/format.h>
 
-#include "onnx/upgrade.h"
+#include "onnx/upgrade/upgrade.h"
 
 namespace slipway::onnx {
 namespace {

@@ -6,7 +6,7 @@
 #include <fmt/format.h>
 
 #include "onnx/graph_reader.h"
-#include "onnx/upgrade.h"
+#include "onnx/upgrade/upgrade.h"
 
 namespace slipway {
 
