@@ -373,7 +373,10 @@ void GraphReader::Inline(const NodeFields& call, const FunctionFields& function,
     if (found == inner.names.end() || found->second < 0) Fail(fmt::format("function '{}' does not give '{}'.", function.name, function.outputs[i]));
     if (!scope.names.emplace(call.outputs[i], found->second).second) Fail(fmt::format("value '{}' is defined twice.", call.outputs[i]));
     // The caller's name is the one that users know; a value that was there before keeps its own.
-    if (found->second >= first_own) graph_->value(found->second).name = scope.prefix + call.outputs[i];
+    if (found->second < first_own) continue;
+    Graph::ValueInfo& value = graph_->value(found->second);
+    value.name = scope.prefix + call.outputs[i];
+    if (const auto declared = types_.find(value.name); declared != types_.end()) value.type = declared->second;
   }
 }
 
