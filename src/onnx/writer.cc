@@ -24,23 +24,31 @@ constexpr int64_t kIrVersion = 14;
 /// What protobuf's parsers take.
 constexpr int64_t kMostBytes = int64_t{2047} << 20;
 
+/// A TensorShapeProto. As bytes, since a nested pbf_writer leaves out messages without fields: scalars, and sizes without a name.
+std::string ShapeBytes(const SymbolicShape& shape) {
+  std::string bytes;
+  pbf_writer message(bytes);
+  for (const Dim& dim : shape.dims()) {
+    std::string size_bytes;
+    pbf_writer size(size_bytes);
+    const std::string text = dim.ToString();
+    if (dim.is_const()) {
+      size.add_int64(field::type::kDimValue, dim.value());
+    } else if (text.find('?') == std::string::npos) {  // how sizes that have no name are shown
+      size.add_string(field::type::kDimParam, text);
+    }
+    message.add_message(field::type::kDim, size_bytes);
+  }
+  return bytes;
+}
+
 void WriteType(pbf_writer& message, const Type& type) {
   namespace wire = field::type;
   switch (type.kind) {
     case Type::Kind::kTensor: {
       pbf_writer tensor(message, wire::kTensor);
       tensor.add_int32(wire::kElem, static_cast<int32_t>(type.elem));
-      if (!type.shape.has_rank()) return;
-      pbf_writer shape(tensor, wire::kShape);
-      for (const Dim& dim : type.shape.dims()) {
-        pbf_writer size(shape, wire::kDim);
-        const std::string text = dim.ToString();
-        if (dim.is_const()) {
-          size.add_int64(wire::kDimValue, dim.value());
-        } else if (text.find('?') == std::string::npos) {  // how sizes that have no name are shown
-          size.add_string(wire::kDimParam, text);
-        }
-      }
+      if (type.shape.has_rank()) tensor.add_message(wire::kShape, ShapeBytes(type.shape));
       return;
     }
     case Type::Kind::kSequence:
