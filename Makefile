@@ -43,6 +43,7 @@ $(VENV)/.installed: requirements/dev.txt | debian
 build: setup
 	cmake --preset release -DSLIPWAY_PYTHON=ON -DPython_EXECUTABLE=$(CURDIR)/$(PYTHON)
 	cmake --build --preset release
+	cmake --install build/release --component sdk --prefix build/sdk >/dev/null
 	ln -sf $(CURDIR)/build/release/cli/slipway $(VENV)/bin/slipway
 	ln -sf $(CURDIR)/build/release/python/_slipway*.so python/slipway/
 	echo $(CURDIR)/python > $$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/slipway.pth

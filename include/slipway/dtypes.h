@@ -9,6 +9,8 @@
 #include <string_view>
 #include <type_traits>
 
+#include "slipway/export.h"
+
 namespace slipway {
 
 /// Element types, numbered as ONNX's TensorProto.DataType. Types of 4 and 2 bits take one byte an element in
@@ -45,12 +47,12 @@ enum class DType : uint8_t {
 inline constexpr int kNumDTypes = 27;
 
 /// Bytes of one element in memory; strings count as sizeof(std::string).
-size_t SizeOf(DType type);
+SLIPWAY_EXPORT size_t SizeOf(DType type);
 /// The specification's spelling: "float", "int64", "float8e4m3fn".
-std::string_view Name(DType type);
+SLIPWAY_EXPORT std::string_view Name(DType type);
 
 /// IEEE half precision; arithmetic is done in float.
-struct Float16 {
+struct SLIPWAY_EXPORT Float16 {
   uint16_t bits = 0;
   Float16() = default;
   explicit Float16(float value);
@@ -58,7 +60,7 @@ struct Float16 {
 };
 
 /// The upper half of a float; conversion rounds to nearest even.
-struct BFloat16 {
+struct SLIPWAY_EXPORT BFloat16 {
   uint16_t bits = 0;
   BFloat16() = default;
   explicit BFloat16(float value);
@@ -70,7 +72,7 @@ struct BFloat16 {
 /// where it has none. Float4E2M1 always saturates, and takes NaN as zero. Float8E8M0 holds powers of two only: it
 /// rounds as ToFloat8E8M0 does to the nearest.
 template <DType Kind>
-struct SmallFloat {
+struct SLIPWAY_EXPORT SmallFloat {
   uint8_t bits = 0;
   SmallFloat() = default;
   explicit SmallFloat(float value, bool saturate = true);

@@ -3,6 +3,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "slipway/export.h"
+
 namespace slipway {
 
 /// What kind of thing went wrong. The names are those of the C API and of Python's exception classes.
@@ -17,7 +19,7 @@ enum class Code {
 };
 
 /// The one error type. The message has one to three lines: what is wrong, where (model, node, value), what to do.
-class Error : public std::runtime_error {
+class SLIPWAY_EXPORT Error : public std::runtime_error {
  public:
   Error(Code code, const std::string& message) : std::runtime_error(message), code_(code) {}
   Code code() const { return code_; }

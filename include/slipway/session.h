@@ -42,7 +42,7 @@ struct ModelInfo {
 using Inputs = std::vector<std::pair<std::string, Value>>;
 
 /// A model, loaded, optimized and ready. Safe to use from many threads at once.
-class Session {
+class SLIPWAY_EXPORT Session {
  public:
   /// Loads an .onnx file; its external data must lie in the file's folder. Throws Error.
   explicit Session(const std::string& path, const SessionOptions& options = {});

@@ -17,7 +17,7 @@
 namespace slipway {
 
 /// The sizes of a tensor's axes, outermost first. Up to six axes are held without an allocation.
-class Shape {
+class SLIPWAY_EXPORT Shape {
  public:
   Shape() = default;
   Shape(std::initializer_list<int64_t> dims) { Assign(dims.begin(), dims.size()); }
@@ -81,7 +81,7 @@ class Shape {
 };
 
 /// A dense array in row-major order. Copies share the data; the data is freed with the last of them.
-class Tensor {
+class SLIPWAY_EXPORT Tensor {
  public:
   /// No tensor: dtype() is kUndefined.
   Tensor() = default;

@@ -15,7 +15,7 @@ using Sequence = std::vector<Value>;
 using Map = std::variant<std::map<int64_t, Value>, std::map<std::string, Value>>;
 
 /// What a model takes and gives: a tensor, a sequence, a map, or nothing (an empty optional).
-class Value {
+class SLIPWAY_EXPORT Value {
  public:
   Value() = default;
   Value(Tensor tensor) : held_(std::move(tensor)) {}

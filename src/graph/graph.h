@@ -1,5 +1,6 @@
 #pragma once
 
+#include <initializer_list>
 #include <map>
 #include <memory>
 #include <optional>
@@ -47,6 +48,8 @@ using Attribute = std::variant<int64_t, float, std::string, Tensor, Type, std::s
 /// naming the attribute where it is of another type.
 class Attributes {
  public:
+  Attributes() = default;
+  Attributes(std::initializer_list<std::pair<std::string, Attribute>> items) : items_(items) {}
   bool Has(std::string_view name) const { return Find(name) != nullptr; }
   const Attribute* Find(std::string_view name) const;
   void Set(std::string name, Attribute value);

@@ -9,8 +9,8 @@ struct Concat {
   static Concat Parse(const Attributes& a) { return {.axis = a.RequiredInt("axis")}; }
 
   void Infer(InferContext& c) const {
-    SymbolicShape out;
-    int at = 0;
+    SymbolicShape out = c.Shape(0);
+    int at = out.has_rank() ? static_cast<int>(c.Axis(axis, out.rank())) : 0;
     bool all_ranked = true;
     Dim total = 0;
     for (int i = 0; i < c.num_inputs(); ++i) {
@@ -21,7 +21,6 @@ struct Concat {
       }
       const SymbolicShape& x = c.Shape(i);
       if (!out.has_rank()) {
-        if (x.rank() == 0) c.Fail("{} is a scalar; Concat joins tensors of rank 1 or more.", c.InputName(i));
         at = static_cast<int>(c.Axis(axis, x.rank()));
         out = x;
       }

@@ -33,7 +33,7 @@ void RunLate(RunContext& c, const Op& op) {
   }
   op.Infer(infer);
   const OpDef* def = FindOp(c.node->domain, c.node->op_type);
-  if (def->alias) {
+  if (def->alias && c.InValue(0).is_tensor()) {
     c.SetOut(0, c.In(0).Reshaped(*infer.out_types[0].shape.Concrete()));
     return;
   }

@@ -278,4 +278,9 @@ class Planner {
 };
 
 }  // namespace
+
+std::shared_ptr<const Plan> MakePlan(const PlanSource& source, std::span<const Type> inputs) {
+  return Planner(source).Make(inputs);
+}
+
 }  // namespace slipway

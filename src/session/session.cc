@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+
+#include "core/mapped_file.h"
 #include "onnx/reader.h"
 #include "ops/evaluate.h"
 #include "passes/pipeline.h"

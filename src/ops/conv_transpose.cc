@@ -1,0 +1,179 @@
+#include <algorithm>
+
+#include "core/dtype_visit.h"
+#include "kernels/conv/layout.h"
+#include "kernels/gemm/gemm.h"
+#include "ops/in_float.h"
+#include "ops/shape_math.h"
+
+namespace slipway {
+namespace {
+
+/// c[m, n] = a[m, k] b[k, n], all dense.
+template <class T>
+void Product(int64_t m, int64_t n, int64_t k, const T* a, const T* b, T* c, const Threads& threads) {
+  if constexpr (std::is_same_v<T, float>) {
+    kernels::GemmUnpacked(m, n, k, a, k, b, n, 1, c, n, {}, threads);
+  } else {
+    threads.ParallelFor(m, 1 + 65536 / (1 + n * k), [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        std::fill_n(c + i * n, n, T{0});
+        for (int64_t l = 0; l < k; ++l) {
+          for (int64_t j = 0; j < n; ++j) c[i * n + j] += a[i * k + l] * b[l * n + j];
+        }
+      }
+    });
+  }
+}
+
+}  // namespace
+
+/// The transpose of a convolution: each input pixel adds the kernel, scaled, to the output. ONNX ConvTranspose, since 22.
+struct ConvTranspose {
+  int64_t group = 1;
+  std::string auto_pad;
+  std::vector<int64_t> kernel, strides, pads, dilations, output_padding, output_shape;
+
+  static ConvTranspose Parse(const Attributes& a) {
+    return {.group = a.Int("group", 1),
+            .auto_pad = a.String("auto_pad", "NOTSET"),
+            .kernel = a.Ints("kernel_shape"),
+            .strides = a.Ints("strides"),
+            .pads = a.Ints("pads"),
+            .dilations = a.Ints("dilations"),
+            .output_padding = a.Ints("output_padding"),
+            .output_shape = a.Ints("output_shape")};
+  }
+
+  void Infer(InferContext& c) const {
+    c.ExpectSameElem(1, 0);
+    if (c.Has(2)) c.ExpectSameElem(2, 0);
+    if (!c.HasRank(0) || !c.HasRank(1)) return c.Out(0, c.Elem(0));
+    const SymbolicShape &x = c.Shape(0), &w = c.Shape(1);
+    if (x.rank() < 3) c.Fail("{} has shape {}, but an image wants [N, C, spatial...].", c.InputName(0), x.ToString());
+    if (w.rank() != x.rank()) c.Fail("{} has rank {}, but weight {} has rank {}.", c.InputName(0), x.rank(), c.InputName(1), w.rank());
+    if (x[1].Differs(w[0])) {
+      c.Fail("{} has {} channels, but weight {} wants {}.", c.InputName(0), x[1].ToString(), c.InputName(1), w[0].ToString());
+    }
+    if (group < 1 || (w[0].is_const() && w[0].value() % group)) c.Fail("group {} does not divide {} channels.", group, w[0].ToString());
+    const Dim channels = w[1] * Dim(group);
+    if (c.Has(2) && c.HasRank(2) && (c.Shape(2).rank() != 1 || c.Shape(2)[0].Differs(channels))) {
+      c.Fail("bias {} has shape {}, but must be [{}].", c.InputName(2), c.Shape(2).ToString(), channels.ToString());
+    }
+    CheckLists(c, x.rank() - 2);
+    std::vector<Dim> out = {x[0], channels};
+    for (int i = 0; i < x.rank() - 2; ++i) out.push_back(OutputSize(c, i, x[i + 2], w[i + 2]));
+    c.Out(0, c.Elem(0), std::move(out));
+  }
+
+  void Run(RunContext& c) const {
+    if (RunHalvesInFloat(c, [&](RunContext& wide) { Run(wide); })) return;
+    if (c.Out(0).size() == 0) return;
+    Visit(Types<float, double>{}, c.In(0).dtype(), "a float", [&]<class T>() { RunTyped<T>(c); });
+  }
+
+ private:
+  static int64_t At(const std::vector<int64_t>& list, int i, int64_t otherwise) { return list.empty() ? otherwise : list[i]; }
+
+  void CheckLists(const InferContext& c, int rank) const {
+    const auto check = [&](const std::vector<int64_t>& list, const char* name, int count, int64_t least) {
+      if (list.empty()) return;
+      if (static_cast<int>(list.size()) != count) c.Fail("attribute '{}' has {} values, but wants {}.", name, list.size(), count);
+      for (int64_t v : list) {
+        if (v < least || v > (int64_t{1} << 31)) c.Fail("attribute '{}' holds {}.", name, v);
+      }
+    };
+    check(kernel, "kernel_shape", rank, 1);
+    check(strides, "strides", rank, 1);
+    check(dilations, "dilations", rank, 1);
+    check(pads, "pads", 2 * rank, 0);
+    check(output_padding, "output_padding", rank, 0);
+    check(output_shape, "output_shape", rank, 0);
+  }
+
+  bool Same() const { return auto_pad == "SAME_UPPER" || auto_pad == "SAME_LOWER"; }
+
+  Dim OutputSize(const InferContext& c, int i, const Dim& size, const Dim& kernel_size) const {
+    if (!kernel.empty() && kernel_size.Differs(kernel[i])) c.Fail("attribute 'kernel_shape' does not agree with {}.", c.InputName(1));
+    if (!output_shape.empty()) return output_shape[i];
+    const Dim stride = At(strides, i, 1);
+    if (Same()) return size * stride;
+    const bool valid = auto_pad == "VALID";
+    const int64_t cut = valid || pads.empty() ? 0 : pads[i] + pads[i + pads.size() / 2];
+    const Dim out = stride * (size - 1) + At(output_padding, i, 0) + ((kernel_size - 1) * Dim(At(dilations, i, 1)) + 1) - cut;
+    if (out.is_const() && out.value() < 0) c.Fail("axis {} of the output would be {}.", i + 2, out.value());
+    return out;
+  }
+
+  /// What is cut off before the output begins.
+  int64_t PadBegin(int i, int64_t size, int64_t extent, int64_t out) const {
+    if (output_shape.empty() && !Same()) return auto_pad == "VALID" || pads.empty() ? 0 : pads[i];
+    const int64_t total = At(strides, i, 1) * (size - 1) + At(output_padding, i, 0) + extent - out;
+    if (total <= 0) return 0;
+    return auto_pad == "SAME_UPPER" ? total / 2 : total - total / 2;
+  }
+
+  template <class T>
+  void RunTyped(RunContext& c) const {
+    const Shape &x = c.In(0).shape(), &w = c.In(1).shape(), &y = c.Out(0).shape();
+    const int64_t group_c = x[1] / group, group_oc = w[1], taps = w.SizeFrom(2), pixels = x.SizeFrom(2), out_pixels = y.SizeFrom(2);
+    const int64_t rows = group_oc * taps;
+    auto* turned = static_cast<T*>(c.Scratch(sizeof(T) * (c.In(1).size() + rows * pixels + 16)));
+    T* columns = turned + c.In(1).size();
+    for (int64_t g = 0; g < group; ++g) {
+      const T* from = c.In(1).data<T>() + g * group_c * rows;
+      for (int64_t r = 0; r < rows; ++r) {
+        for (int64_t k = 0; k < group_c; ++k) turned[(g * rows + r) * group_c + k] = from[k * rows + r];
+      }
+    }
+    for (int64_t n = 0; n < x[0]; ++n) {
+      for (int64_t g = 0; g < group; ++g) {
+        Product<T>(rows, pixels, group_c, turned + g * rows * group_c, c.In(0).data<T>() + (n * x[1] + g * group_c) * pixels, columns,
+                   c.threads());
+        c.threads().ParallelFor(group_oc, 1 + 16384 / (1 + taps * pixels), [&](int64_t begin, int64_t end) {
+          for (int64_t o = begin; o < end; ++o) {
+            const int64_t channel = g * group_oc + o;
+            T* to = c.Out(0).data<T>() + (n * y[1] + channel) * out_pixels;
+            std::fill_n(to, out_pixels, c.Has(2) ? c.In(2).data<T>()[channel] : T{0});
+            for (int64_t t = 0; t < taps; ++t) AddTap(columns + (o * taps + t) * pixels, t, x, w, y, to);
+          }
+        });
+      }
+    }
+  }
+
+  /// Adds one tap's products, one a pixel of the input, to where they fall in the output.
+  template <class T>
+  void AddTap(const T* from, int64_t tap, const Shape& x, const Shape& w, const Shape& y, T* to) const {
+    const int rank = x.rank() - 2;
+    std::vector<int64_t> shift(rank), index(rank, 0);
+    for (int i = rank - 1; i >= 0; --i) {
+      const int64_t dilation = At(dilations, i, 1);
+      shift[i] = tap % w[i + 2] * dilation - PadBegin(i, x[i + 2], (w[i + 2] - 1) * dilation + 1, y[i + 2]);
+      tap /= w[i + 2];
+    }
+    const int64_t width = x[rank + 1], stride = At(strides, rank - 1, 1), last = shift[rank - 1];
+    // The pixels of a row that fall inside.
+    const int64_t first = last >= 0 ? 0 : (-last + stride - 1) / stride;
+    const int64_t end = std::min(width, last >= y[rank + 1] ? int64_t{0} : (y[rank + 1] - 1 - last) / stride + 1);
+    const int64_t rows = x.SizeFrom(2) / std::max<int64_t>(1, width);
+    for (int64_t r = 0; r < rows; ++r, from += width) {
+      int64_t offset = 0;
+      bool inside = true;
+      for (int i = 0; i < rank - 1; ++i) {
+        const int64_t at = index[i] * At(strides, i, 1) + shift[i];
+        inside &= at >= 0 && at < y[i + 2];
+        offset = offset * y[i + 2] + at;
+      }
+      if (inside) {
+        T* row = to + offset * y[rank + 1] + last;
+        for (int64_t i = first; i < end; ++i) row[i * stride] += from[i];
+      }
+      for (int i = rank - 2; i >= 0 && ++index[i] == x[i + 2]; --i) index[i] = 0;
+    }
+  }
+};
+const OpDef kConvTranspose =
+    Define<ConvTranspose>({.name = "ConvTranspose", .since = 22, .min_inputs = 2, .max_inputs = 3, .types = kFloatTypes});
+
+}  // namespace slipway

@@ -1,0 +1,33 @@
+#include "passes/epilogue.h"
+
+#include "passes/queries.h"
+
+namespace slipway {
+
+std::vector<ValueId> OpenProducer::Inputs() const {
+  std::vector<ValueId> inputs = node->inputs;
+  inputs.resize(4, kNone);
+  return inputs;
+}
+
+std::optional<OpenProducer> FindOpenProducer(const Graph& graph, ValueId v) {
+  const Node* n = graph.Producer(v);
+  if (!n || !graph.HasOneUse(v) || !IsFloat(graph, v)) return std::nullopt;
+  const bool is_conv = n->Is("Conv") || n->Is(kFusedConv, kSlipwayDomain);
+  const bool is_product = n->Is("MatMul") || n->Is(kFusedMatMul, kSlipwayDomain);
+  if (!is_conv && !is_product) return std::nullopt;
+  if (!n->attributes.String("activation", "").empty()) return std::nullopt;
+  // A vector on either side makes a result with fewer axes, which the fused operator's epilogue is not defined on.
+  if (is_product && (!HasRank(graph, n->input(0)) || !HasRank(graph, n->input(1)) || Rank(graph, n->input(0)) < 2 ||
+                     Rank(graph, n->input(1)) < 2)) {
+    return std::nullopt;
+  }
+  return OpenProducer{n, is_conv};
+}
+
+std::vector<ValueId> Trimmed(std::vector<ValueId> inputs) {
+  while (!inputs.empty() && inputs.back() == kNone) inputs.pop_back();
+  return inputs;
+}
+
+}  // namespace slipway
