@@ -7,6 +7,15 @@
 
 namespace slipway {
 
+namespace {
+
+/// Searches from the back: a graph that is being built changes there, and must not take quadratic time.
+std::vector<int32_t>::iterator LastOf(std::vector<int32_t>& list, int32_t wanted) {
+  return std::find(list.rbegin(), list.rend(), wanted).base() - 1;
+}
+
+}  // namespace
+
 std::string Type::ToString() const {
   switch (kind) {
     case Kind::kTensor:
@@ -47,7 +56,7 @@ NodeId Graph::AddNode(Node node, NodeId before) {
   if (before == kNone) {
     order_.push_back(id);
   } else {
-    order_.insert(std::find(order_.begin(), order_.end(), before), id);
+    order_.insert(LastOf(order_, before), id);
   }
   Link(id);
   return id;
@@ -69,7 +78,7 @@ void Graph::Unlink(NodeId id) {
   auto drop = [&](ValueId v) {
     if (v == kNone) return;
     auto& users = values_[v].users;
-    users.erase(std::find(users.begin(), users.end(), id));
+    users.erase(LastOf(users, id));
   };
   std::for_each(n.inputs.begin(), n.inputs.end(), drop);
   std::for_each(n.captures.begin(), n.captures.end(), drop);
@@ -81,7 +90,7 @@ void Graph::Unlink(NodeId id) {
 void Graph::RemoveNode(NodeId id) {
   Unlink(id);
   nodes_[id].reset();
-  order_.erase(std::find(order_.begin(), order_.end(), id));
+  order_.erase(LastOf(order_, id));
 }
 
 void Graph::ReplaceUses(ValueId from, ValueId to) {

@@ -69,7 +69,7 @@ FunctionFields ReadFunction(Bytes message) {
         f.defaults.push_back(View(reader.get_view()));
         break;
       case field::function::kOpsetImport: {
-        auto entry = reader.get_message();
+        auto entry = Read(View(reader.get_view()));
         std::string domain;
         int64_t version = 0;
         while (entry.next()) {
@@ -94,14 +94,14 @@ FunctionFields ReadFunction(Bytes message) {
 
 namespace {
 
-SymbolicShape ReadShape(protozero::pbf_reader reader) {
+SymbolicShape ReadShape(Reader reader) {
   std::vector<Dim> dims;
   while (reader.next()) {
     if (reader.tag() != field::type::kDim) {
       reader.skip();
       continue;
     }
-    auto dim = reader.get_message();
+    auto dim = Read(View(reader.get_view()));
     Dim size = Dim::Unknown();
     while (dim.next()) {
       if (dim.tag() == field::type::kDimValue) {
@@ -126,13 +126,13 @@ DType ReadElem(int32_t value) {
   return static_cast<DType>(value);
 }
 
-Type ReadTensorType(protozero::pbf_reader reader) {
+Type ReadTensorType(Reader reader) {
   Type type;
   while (reader.next()) {
     if (reader.tag() == field::type::kElem) {
       type.elem = ReadElem(reader.get_int32());
     } else if (reader.tag() == field::type::kShape) {
-      type.shape = ReadShape(reader.get_message());
+      type.shape = ReadShape(Read(View(reader.get_view())));
     } else {
       reader.skip();
     }
@@ -150,9 +150,9 @@ Type ReadType(Bytes message, int depth) {
   while (reader.next()) {
     const auto tag = reader.tag();
     if (tag == field::type::kTensor || tag == field::type::kSparseTensor) {
-      type = ReadTensorType(reader.get_message());
+      type = ReadTensorType(Read(View(reader.get_view())));
     } else if (tag == field::type::kSequence || tag == field::type::kOptional || tag == field::type::kMap) {
-      auto inner = reader.get_message();
+      auto inner = Read(View(reader.get_view()));
       Type element;
       DType key = DType::kUndefined;
       while (inner.next()) {

@@ -1,22 +1,25 @@
 #include "onnx/graph_reader.h"
 
-#include <algorithm>
+#include <set>
 
 #include <fmt/format.h>
 
-#include "onnx/upgrade.h"
+#include "onnx/upgrade/upgrade.h"
 
 namespace slipway::onnx {
 namespace {
 
-constexpr int kMaxDepth = 200;
+/// What a name that nothing defines stands for.
+constexpr ValueId kUnknown = -2;
 
 [[noreturn]] void Fail(const std::string& what) { throw Error(Code::kBadGraph, what); }
 
 std::string Shown(const NodeFields& n) {
   const std::string& name = n.name.empty() && !n.outputs.empty() ? n.outputs[0] : n.name;
-  return fmt::format("node '{}' ({}{}{})", name, n.domain, n.domain.empty() ? "" : ".", n.op_type);
+  return fmt::format("node '{:.200}' ({:.200}{}{:.200})", name, n.domain, n.domain.empty() ? "" : ".", n.op_type);
 }
+
+constexpr size_t kMaxPrefix = 200;
 
 /// Counts how deep subgraphs and calls are nested.
 class Deeper {
@@ -59,19 +62,6 @@ Named ReadValueInfo(Bytes message) {
   return out;
 }
 
-std::string AttributeName(Bytes message) {
-  auto reader = Read(message);
-  std::string name;
-  while (reader.next()) {
-    if (reader.tag() == field::attribute::kName) {
-      name = reader.get_string();
-    } else {
-      reader.skip();
-    }
-  }
-  return name;
-}
-
 /// Names that a graph's nodes read, those of its own subgraphs too: what it may capture.
 void CollectReads(Bytes graph, std::set<std::string>& out, int depth) {
   if (depth > kMaxDepth) Fail("subgraphs are nested too deep");
@@ -88,14 +78,7 @@ void CollectReads(Bytes graph, std::set<std::string>& out, int depth) {
     const NodeFields n = ReadNode(View(reader.get_view()));
     out.insert(n.inputs.begin(), n.inputs.end());
     for (Bytes attribute : n.attributes) {
-      auto a = Read(attribute);
-      while (a.next()) {
-        if (a.tag() == field::attribute::kGraph) {
-          CollectReads(View(a.get_view()), out, depth + 1);
-        } else {
-          a.skip();
-        }
-      }
+      if (const auto inner = GraphOf(attribute)) CollectReads(*inner, out, depth + 1);
     }
   }
 }
@@ -149,8 +132,14 @@ void GraphReader::Read(Bytes message, std::vector<std::string>* overridable) {
   ReadNodes(parts.nodes, scope_);
   for (Bytes output : parts.outputs) {
     const std::string name = ReadValueInfo(output).name;
-    const ValueId id = Find(name, scope_);
-    if (id == kNone) Fail(fmt::format("graph output '{}' is given by no node.", name));
+    ValueId id = Find(name, scope_);
+    if (id < 0) Fail(fmt::format("graph output '{}' is given by no node.", name));
+    if (!parent_ && graph_->value(id).name != name) {
+      // A function that hands its input on gave the value another name than callers ask for.
+      const ValueId copy = graph_->AddValue(name, graph_->value(id).type);
+      graph_->AddNode({.op_type = "Identity", .inputs = {id}, .outputs = {copy}});
+      id = copy;
+    }
     graph_->outputs.push_back(id);
   }
 }
@@ -190,7 +179,12 @@ void GraphReader::ReadValues(const Parts& parts, std::vector<std::string>* overr
     Named v = ReadValueInfo(info);
     if (v.name.empty()) Fail("a graph input has no name.");
     if (!seen.insert(v.name).second) Fail(fmt::format("graph input '{}' is listed twice.", v.name));
+    if (!parent_ && !v.type.known()) Fail(fmt::format("graph input '{}' has no type.", v.name));
     if (held.contains(v.name)) {
+      const Type& given = graph_->value(scope_.names.at(v.name)).type;
+      if (v.type.known() && (v.type.kind != Type::Kind::kTensor || v.type.elem != given.elem)) {
+        Fail(fmt::format("graph input '{}' is {}, but its initializer is {}.", v.name, v.type.ToString(), given.ToString()));
+      }
       if (overridable) overridable->push_back(v.name);
       continue;
     }
@@ -218,14 +212,21 @@ ValueId GraphReader::DefineConstant(const std::string& name, Tensor tensor, Scop
 ValueId GraphReader::Find(const std::string& name, const Scope& scope) {
   if (const auto own = scope.names.find(name); own != scope.names.end()) return own->second;
   // A function sees nothing but its own names; so does the main graph.
-  if (&scope != &scope_ || !parent_) return kNone;
+  if (&scope != &scope_ || !parent_) return kUnknown;
   const ValueId outside = parent_->Find(name, *outer_);
-  if (outside == kNone) return kNone;
+  if (outside < 0) return outside;
   const ValueId inside = graph_->AddValue(name, parent_->graph_->value(outside).type);
   graph_->captures.push_back(inside);
   captured_.push_back(outside);
   scope_.names.emplace(name, inside);
   return inside;
+}
+
+ValueId GraphReader::Resolve(const std::string& name, const Scope& scope) {
+  if (name.empty()) return kNone;
+  const ValueId id = Find(name, scope);
+  if (id == kUnknown) Fail(fmt::format("reads '{}', which nothing gives.", name));
+  return id;
 }
 
 std::vector<NodeFields> GraphReader::Sort(const std::vector<Bytes>& nodes, const Scope& scope) const {
@@ -244,14 +245,7 @@ std::vector<NodeFields> GraphReader::Sort(const std::vector<Bytes>& nodes, const
   for (size_t i = 0; i < fields.size(); ++i) {
     std::set<std::string> reads(fields[i].inputs.begin(), fields[i].inputs.end());
     for (Bytes attribute : fields[i].attributes) {
-      auto a = onnx::Read(attribute);
-      while (a.next()) {
-        if (a.tag() == field::attribute::kGraph) {
-          CollectReads(View(a.get_view()), reads, 0);
-        } else {
-          a.skip();
-        }
-      }
+      if (const auto graph = GraphOf(attribute)) CollectReads(*graph, reads, 0);
     }
     for (const std::string& name : reads) {
       const auto found = producer.find(name);
@@ -287,6 +281,9 @@ std::vector<NodeFields> GraphReader::Sort(const std::vector<Bytes>& nodes, const
 void GraphReader::ReadNodes(const std::vector<Bytes>& nodes, Scope& scope) {
   for (const NodeFields& n : Sort(nodes, scope)) {
     try {
+      if (!scope.opsets->contains(n.domain)) {
+        Fail(fmt::format("no opset is imported for its domain '{}'.", n.domain.empty() ? "ai.onnx" : n.domain));
+      }
       const auto function = context_.functions.find(FunctionKey(n.domain, n.op_type, n.overload));
       if (function != context_.functions.end()) {
         Inline(n, function->second, scope);
@@ -304,21 +301,15 @@ void GraphReader::ReadNodes(const std::vector<Bytes>& nodes, Scope& scope) {
 }
 
 void GraphReader::AddNode(const NodeFields& fields, Scope& scope) {
-  const auto opset = scope.opsets->find(fields.domain);
-  if (opset == scope.opsets->end()) {
-    Fail(fmt::format("the model imports no opset for domain '{}'.", fields.domain.empty() ? "ai.onnx" : fields.domain));
-  }
   Node node{.name = scope.prefix + fields.name, .op_type = fields.op_type, .domain = fields.domain};
   if (fields.name.empty()) node.name.clear();
   for (const std::string& name : fields.inputs) {
-    const ValueId id = name.empty() ? kNone : Find(name, scope);
-    if (id == kNone && !name.empty()) Fail(fmt::format("reads '{}', which nothing gives.", name));
-    node.inputs.push_back(id);
+    node.inputs.push_back(Resolve(name, scope));
   }
   for (Bytes attribute : fields.attributes) ReadAttribute(attribute, scope, node);
   for (const std::string& name : fields.outputs) node.outputs.push_back(Define(name, scope));
   const NodeId id = graph_->AddNode(std::move(node));
-  Upgrade(*graph_, id, opset->second);
+  Upgrade(*graph_, id, scope.opsets->at(fields.domain));
 }
 
 void GraphReader::AddConstant(const NodeFields& fields, Scope& scope) {
@@ -351,173 +342,86 @@ void GraphReader::AddConstant(const NodeFields& fields, Scope& scope) {
 
 void GraphReader::Inline(const NodeFields& call, const FunctionFields& function, Scope& scope) {
   const Deeper deeper(context_);
-  const std::string key = FunctionKey(function.domain, function.name, function.overload);
-  if (!context_.calls.insert(key).second) Fail(fmt::format("function '{}' calls itself.", function.name));
   if (call.inputs.size() > function.inputs.size() || call.outputs.size() > function.outputs.size()) {
     Fail(fmt::format("function '{}' takes {} inputs and gives {} outputs.", function.name, function.inputs.size(), function.outputs.size()));
   }
   // References among the call's own attributes are resolved in the caller's scope before they are handed on.
   std::unordered_map<std::string, Bytes> arguments;
-  for (Bytes attribute : function.defaults) arguments[AttributeName(attribute)] = attribute;
+  for (Bytes attribute : function.defaults) arguments[ReadAttributeFields(attribute).name] = attribute;
   for (Bytes attribute : call.attributes) {
-    Bytes given = attribute;
-    auto reader = onnx::Read(attribute);
-    while (reader.next()) {
-      if (reader.tag() != field::attribute::kRefName) {
-        reader.skip();
-        continue;
-      }
-      const std::string ref = reader.get_string();
-      const auto found = scope.arguments ? scope.arguments->find(ref) : decltype(scope.arguments->end()){};
-      given = scope.arguments && found != scope.arguments->end() ? found->second : Bytes();
+    const AttributeFields a = ReadAttributeFields(attribute);
+    if (a.ref.empty()) {
+      arguments[a.name] = attribute;
+    } else if (scope.arguments && scope.arguments->contains(a.ref)) {
+      arguments[a.name] = scope.arguments->at(a.ref);
     }
-    if (!given.empty()) arguments[AttributeName(attribute)] = given;
   }
   Scope inner{.opsets = &function.opsets, .arguments = &arguments};
   static const std::string kUnnamed = "call";
   inner.prefix = scope.prefix + (call.name.empty() ? (call.outputs.empty() ? kUnnamed : call.outputs[0]) : call.name) + "/";
+  // The prefix is part of every name within: what nested calls make of it must not grow with their depth.
+  if (inner.prefix.size() > kMaxPrefix) inner.prefix = fmt::format("call_{}/", context_.long_prefixes++);
+  const auto first_own = static_cast<ValueId>(graph_->num_values());
   for (size_t i = 0; i < function.inputs.size(); ++i) {
     const std::string given = i < call.inputs.size() ? call.inputs[i] : "";
-    const ValueId id = given.empty() ? kNone : Find(given, scope);
-    if (id == kNone && !given.empty()) Fail(fmt::format("reads '{}', which nothing gives.", given));
-    inner.names.emplace(function.inputs[i], id);
+    inner.names.emplace(function.inputs[i], Resolve(given, scope));
   }
   ReadNodes(function.nodes, inner);
   for (size_t i = 0; i < call.outputs.size(); ++i) {
     if (call.outputs[i].empty()) continue;
     const auto found = inner.names.find(function.outputs[i]);
-    if (found == inner.names.end() || found->second == kNone) Fail(fmt::format("function '{}' does not give '{}'.", function.name, function.outputs[i]));
+    if (found == inner.names.end() || found->second < 0) Fail(fmt::format("function '{}' does not give '{}'.", function.name, function.outputs[i]));
     if (!scope.names.emplace(call.outputs[i], found->second).second) Fail(fmt::format("value '{}' is defined twice.", call.outputs[i]));
-    // The caller's name is the one that users know.
+    // The caller's name is the one that users know; a value that was there before keeps its own.
+    if (found->second < first_own) continue;
     Graph::ValueInfo& value = graph_->value(found->second);
-    const bool passed_through = std::find(function.inputs.begin(), function.inputs.end(), function.outputs[i]) != function.inputs.end();
-    if (!passed_through) value.name = scope.prefix + call.outputs[i];
+    value.name = scope.prefix + call.outputs[i];
+    if (const auto declared = types_.find(value.name); declared != types_.end()) value.type = declared->second;
   }
-  context_.calls.erase(key);
 }
 
 void GraphReader::ReadAttribute(Bytes message, Scope& scope, Node& node) {
-  namespace wire = field::attribute;
-  std::string name, ref, text;
-  int64_t type = 0, number = 0;
-  float real = 0;
-  std::vector<int64_t> ints;
-  std::vector<float> floats;
-  std::vector<std::string> strings;
-  std::vector<Bytes> tensors;
-  Bytes tensor, sparse, graph, type_proto;
-  int guess = 0;  // old files do not say the type
-  auto reader = onnx::Read(message);
-  while (reader.next()) {
-    const bool packed = reader.wire_type() == protozero::pbf_wire_type::length_delimited;
-    switch (reader.tag()) {
-      case wire::kName:
-        name = reader.get_string();
-        break;
-      case wire::kRefName:
-        ref = reader.get_string();
-        break;
-      case wire::kType:
-        type = reader.get_enum();
-        break;
-      case wire::kFloat:
-        real = reader.get_float();
-        guess = 1;
-        break;
-      case wire::kInt:
-        number = reader.get_int64();
-        guess = 2;
-        break;
-      case wire::kString:
-        text = reader.get_string();
-        guess = 3;
-        break;
-      case wire::kTensor:
-        tensor = View(reader.get_view());
-        guess = 4;
-        break;
-      case wire::kGraph:
-        graph = View(reader.get_view());
-        guess = 5;
-        break;
-      case wire::kFloats:
-        if (packed) {
-          for (float v : reader.get_packed_float()) floats.push_back(v);
-        } else {
-          floats.push_back(reader.get_float());
-        }
-        guess = 6;
-        break;
-      case wire::kInts:
-        if (packed) {
-          for (int64_t v : reader.get_packed_int64()) ints.push_back(v);
-        } else {
-          ints.push_back(reader.get_int64());
-        }
-        guess = 7;
-        break;
-      case wire::kStrings:
-        strings.push_back(reader.get_string());
-        guess = 8;
-        break;
-      case wire::kTensors:
-        tensors.push_back(View(reader.get_view()));
-        guess = 9;
-        break;
-      case wire::kSparse:
-        sparse = View(reader.get_view());
-        guess = 11;
-        break;
-      case wire::kType_:
-        type_proto = View(reader.get_view());
-        guess = 13;
-        break;
-      default:
-        reader.skip();
-    }
-  }
-  if (name.empty()) Fail("an attribute has no name.");
-  if (!ref.empty()) {
-    if (!scope.arguments) Fail(fmt::format("attribute '{}' refers to '{}', but that is for functions.", name, ref));
-    const auto given = scope.arguments->find(ref);
+  const AttributeFields a = ReadAttributeFields(message);
+  if (!a.ref.empty()) {
+    if (!scope.arguments) Fail(fmt::format("attribute '{}' refers to '{}', but that is for functions.", a.name, a.ref));
+    const auto given = scope.arguments->find(a.ref);
     if (given == scope.arguments->end()) return;  // not passed, no default: absent
     Node holder;
     Scope plain{.opsets = scope.opsets};  // without arguments, so that a reference to a reference ends here
     ReadAttribute(given->second, plain, holder);
-    if (!holder.attributes.empty()) node.attributes.Set(name, holder.attributes.begin()->second);
+    if (!holder.attributes.empty()) node.attributes.Set(a.name, holder.attributes.begin()->second);
     return;
   }
-  if (node.attributes.Has(name)) Fail(fmt::format("attribute '{}' is given twice.", name));
-  if (type == 0) type = guess;
-  const auto set = [&](Attribute value) { node.attributes.Set(name, std::move(value)); };
-  switch (type) {
-    case 1:
-      return set(real);
-    case 2:
-      return set(number);
-    case 3:
-      return set(text);
-    case 4:
-      return set(context_.tensors.ReadTensor(tensor));
-    case 5:
-      return ReadGraphAttribute(name, graph, scope, node);
-    case 6:
-      return set(floats);
-    case 7:
-      return set(ints);
-    case 8:
-      return set(strings);
-    case 9: {
+  if (node.attributes.Has(a.name)) Fail(fmt::format("attribute '{}' is given twice.", a.name));
+  const auto set = [&](Attribute value) { node.attributes.Set(a.name, std::move(value)); };
+  switch (a.kind) {
+    case AttributeKind::kFloat:
+      return set(a.real);
+    case AttributeKind::kInt:
+      return set(a.number);
+    case AttributeKind::kString:
+      return set(a.text);
+    case AttributeKind::kTensor:
+      return set(context_.tensors.ReadTensor(a.message));
+    case AttributeKind::kGraph:
+      return ReadGraphAttribute(a.name, a.message, scope, node);
+    case AttributeKind::kFloats:
+      return set(a.floats);
+    case AttributeKind::kInts:
+      return set(a.ints);
+    case AttributeKind::kStrings:
+      return set(a.strings);
+    case AttributeKind::kTensors: {
       std::vector<Tensor> list;
-      for (Bytes t : tensors) list.push_back(context_.tensors.ReadTensor(t));
+      for (Bytes t : a.tensors) list.push_back(context_.tensors.ReadTensor(t));
       return set(list);
     }
-    case 11:
-      return set(context_.tensors.ReadSparse(sparse));
-    case 13:
-      return set(ReadType(type_proto));
+    case AttributeKind::kSparse:
+      return set(context_.tensors.ReadSparse(a.message));
+    case AttributeKind::kType:
+      return set(ReadType(a.message));
     default:
-      Fail(fmt::format("attribute '{}' has type {}, which no operator takes.", name, type));
+      Fail(fmt::format("attribute '{}' has type {}, which no operator takes.", a.name, static_cast<int>(a.kind)));
   }
 }
 
@@ -530,10 +434,11 @@ void GraphReader::ReadGraphAttribute(const std::string& name, Bytes message, Sco
   std::shared_ptr<Graph> sub = reader.Take();
   // One list of captures for all of the node's subgraphs.
   std::vector<ValueId> inside(node.captures.size(), kNone);
+  std::unordered_map<ValueId, size_t> known;
+  for (size_t i = 0; i < node.captures.size(); ++i) known.emplace(node.captures[i], i);
   for (size_t i = 0; i < reader.captured_.size(); ++i) {
-    const auto at = std::find(node.captures.begin(), node.captures.end(), reader.captured_[i]);
-    if (at != node.captures.end()) {
-      inside[at - node.captures.begin()] = sub->captures[i];
+    if (const auto at = known.find(reader.captured_[i]); at != known.end()) {
+      inside[at->second] = sub->captures[i];
     } else {
       node.captures.push_back(reader.captured_[i]);
       inside.push_back(sub->captures[i]);

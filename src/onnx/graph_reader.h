@@ -2,7 +2,7 @@
 
 #include <map>
 #include <memory>
-#include <set>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -34,14 +34,55 @@ struct FunctionFields {
 struct ModelContext {
   TensorReader tensors;
   std::map<std::string, FunctionFields> functions;  // by "domain:name:overload"
-  std::set<std::string> calls;                      // functions being inlined, to find recursion
-  int64_t budget = 4'000'000;                       // nodes and calls that may yet be read: inlining can double at each level
+  int64_t budget = 2'000'000;                       // nodes that may yet be read
+  int64_t long_prefixes = 0;
   int depth = 0;                                    // of subgraphs and calls
 };
 
+/// AttributeProto.AttributeType.
+enum class AttributeKind : int64_t {
+  kNothing = 0,
+  kFloat = 1,
+  kInt = 2,
+  kString = 3,
+  kTensor = 4,
+  kGraph = 5,
+  kFloats = 6,
+  kInts = 7,
+  kStrings = 8,
+  kTensors = 9,
+  kGraphs = 10,
+  kSparse = 11,
+  kSparses = 12,
+  kType = 13,
+};
+
+/// An AttributeProto's fields.
+struct AttributeFields {
+  std::string name, ref, text;
+  AttributeKind kind = AttributeKind::kNothing;
+  int64_t number = 0;
+  float real = 0;
+  std::vector<int64_t> ints;
+  std::vector<float> floats;
+  std::vector<std::string> strings;
+  std::vector<Bytes> tensors;
+  Bytes message;  // of a tensor, sparse tensor, graph or type
+};
+
+/// How deep subgraphs and calls may be nested.
+inline constexpr int kMaxDepth = 200;
+
 NodeFields ReadNode(Bytes message);
+/// Throws Error(kBadGraph) where the name is missing, or the value is not of the kind that the attribute says it is.
+AttributeFields ReadAttributeFields(Bytes message);
+/// The first graph among an attribute's values.
+std::optional<Bytes> GraphOf(Bytes attribute);
 FunctionFields ReadFunction(Bytes message);
 std::string FunctionKey(const std::string& domain, const std::string& name, const std::string& overload);
+/// Throws Error(kBadGraph) where functions call each other in a circle, or where the calls in the model's graph unfold to far
+/// more than a file of `size` bytes warrants: each level of calls can double it.
+void CheckCalls(const std::map<std::string, FunctionFields>& functions, Bytes graph, size_t size);
 /// A TypeProto; nested more than a few levels deep it is an error.
 Type ReadType(Bytes message, int depth = 0);
 
@@ -75,8 +116,11 @@ class GraphReader {
   void ReadGraphAttribute(const std::string& name, Bytes message, Scope& scope, Node& node);
   ValueId Define(const std::string& name, Scope& scope);
   ValueId DefineConstant(const std::string& name, Tensor tensor, Scope& scope);
-  /// The value of a name, captured from the graph around where it is not this one's; kNone where there is none.
+  /// The value of a name, captured from the graph around where it is not this one's; kNone for a function's input that the
+  /// call leaves out.
   ValueId Find(const std::string& name, const Scope& scope);
+  /// The value of a node's input, kNone for the name "". Throws Error(kBadGraph) where there is none.
+  ValueId Resolve(const std::string& name, const Scope& scope);
 
   ModelContext& context_;
   GraphReader* parent_;

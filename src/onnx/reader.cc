@@ -6,9 +6,10 @@
 #include <fmt/format.h>
 
 #include "onnx/graph_reader.h"
-#include "onnx/upgrade.h"
+#include "onnx/upgrade/upgrade.h"
 
 namespace slipway {
+
 namespace {
 
 using onnx::Bytes;
@@ -50,16 +51,23 @@ std::pair<std::string, int64_t> ReadOpset(Bytes message) {
   return out;
 }
 
+void CheckOpsets(const onnx::Opsets& opsets) {
+  for (const auto& [domain, version] : opsets) {
+    const int64_t newest = domain.empty() ? onnx::kNewestOpset : domain == kMlDomain ? onnx::kNewestMlOpset : INT64_MAX;
+    if (version >= 1 && version <= newest) continue;
+    const std::string_view shown = domain.empty() ? "ai.onnx" : std::string_view(domain);
+    throw Error(Code::kUnsupported, newest == INT64_MAX ? fmt::format("opset version {} of '{}' is none.", version, shown)
+                                                        : fmt::format("opset version {} of {} is not one of 1 to {}.\n  Export the model for opset {} or older.", version, shown, newest, newest));
+  }
+}
+
 void CheckVersions(const Model& model) {
   if (model.ir_version <= 0) throw Error(Code::kBadFile, "the file says no IR version: it is not an ONNX model");
   if (model.ir_version > kNewestIr) {
     throw Error(Code::kUnsupported, fmt::format("IR version {} is newer than {}, the newest that is known", model.ir_version, kNewestIr));
   }
   if (model.opsets.empty()) throw Error(Code::kBadGraph, "the model imports no opset");
-  const auto standard = model.opsets.find("");
-  if (standard != model.opsets.end() && (standard->second < 1 || standard->second > onnx::kNewestOpset)) {
-    throw Error(Code::kUnsupported, fmt::format("opset {} is not one of 1 to {}", standard->second, onnx::kNewestOpset));
-  }
+  CheckOpsets(model.opsets);
 }
 
 Model ReadBytes(Bytes bytes, std::shared_ptr<const void> keep, const std::string& folder) {
@@ -110,10 +118,8 @@ Model ReadBytes(Bytes bytes, std::shared_ptr<const void> keep, const std::string
   }
   CheckVersions(model);
   if (!has_graph) throw Error(Code::kBadFile, "the file holds no graph");
-  // A function that imports no opset of its own runs on the model's.
-  for (auto& [key, function] : context.functions) {
-    for (const auto& [domain, version] : model.opsets) function.opsets.emplace(domain, version);
-  }
+  for (const auto& [key, function] : context.functions) CheckOpsets(function.opsets);
+  onnx::CheckCalls(context.functions, graph, bytes.size());
   onnx::GraphReader graph_reader(context, model.opsets, nullptr);
   graph_reader.Read(graph, &model.overridable);
   model.graph = graph_reader.Take();

@@ -1,5 +1,6 @@
 #include "onnx/tensor_reader.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cstring>
 #include <filesystem>
@@ -62,6 +63,13 @@ void Unpack(DType type, const uint8_t* packed, int64_t n, uint8_t* out) {
   }
 }
 
+/// In memory a bool is 0 or 1, which files do not promise.
+Tensor Booleans(const Shape& shape, Bytes raw) {
+  Tensor t(DType::kBool, shape);
+  std::transform(raw.begin(), raw.end(), t.data<bool>(), [](char c) { return c != 0; });
+  return t;
+}
+
 /// The values of a repeated number, packed or one by one.
 template <class T, class Range>
 void AppendAll(std::vector<T>& out, Range range) {
@@ -89,6 +97,19 @@ std::vector<T> ReadNumbers(Bytes message, int tag) {
     }
   }
   return out;
+}
+
+/// The product of the sizes; -1 where one is negative or the product of those that are not 0 passes `most`: other code
+/// multiplies some of the axes alone.
+int64_t CountElements(const std::vector<int64_t>& dims, int64_t most) {
+  int64_t size = 1;
+  bool empty = false;
+  for (int64_t d : dims) {
+    if (d < 0 || (d > 0 && size > most / d)) return -1;
+    if (d > 0) size *= d;
+    empty |= d == 0;
+  }
+  return empty ? 0 : size;
 }
 
 int64_t ParseOffset(const std::string& text, const char* what, const std::string& name) {
@@ -138,7 +159,7 @@ TensorReader::Fields TensorReader::ReadFields(Bytes tensor) const {
         f.external = reader.get_enum() == 1;
         break;
       case wire::kExternalData: {
-        auto entry = reader.get_message();
+        auto entry = Read(View(reader.get_view()));
         std::string key, value;
         while (entry.next()) {
           if (entry.tag() == field::pair::kKey) {
@@ -157,11 +178,8 @@ TensorReader::Fields TensorReader::ReadFields(Bytes tensor) const {
     }
   }
   if (f.dtype == DType::kUndefined) f.Fail("has no element type.");
-  for (int64_t d : dims) {
-    if (d < 0) f.Fail(fmt::format("has an axis of size {}.", d));
-    if (d > 0 && f.size > (int64_t{1} << 46) / d) f.Fail("claims more elements than memory can hold.");
-    f.size *= d;
-  }
+  f.size = CountElements(dims, int64_t{1} << 46);
+  if (f.size < 0) f.Fail("has an axis of negative size, or claims more elements than memory can hold.");
   f.shape = Shape(std::span<const int64_t>(dims));
   return f;
 }
@@ -180,6 +198,7 @@ Tensor TensorReader::FromRaw(const Fields& f, Bytes raw, const std::shared_ptr<c
   }
   const size_t alignment = std::min<size_t>(SizeOf(f.dtype), 8);
   const bool aligned = reinterpret_cast<uintptr_t>(raw.data()) % alignment == 0;
+  if (f.dtype == DType::kBool) return Booleans(f.shape, raw);
   if (aligned || raw.size() > kCopyMisaligned) return Tensor(f.dtype, f.shape, const_cast<char*>(raw.data()), keep);
   Tensor t(f.dtype, f.shape);
   if (!raw.empty()) std::memcpy(t.raw(), raw.data(), raw.size());
@@ -232,7 +251,13 @@ Tensor FromNumbers(DType dtype, const Shape& shape, const std::vector<Wire>& val
 Tensor FromStrings(Bytes message, const Shape& shape, int64_t size) {
   std::vector<std::string> strings;
   auto reader = Read(message);
-  while (reader.next(wire::kStringData, protozero::pbf_wire_type::length_delimited)) strings.push_back(reader.get_string());
+  while (reader.next()) {
+    if (reader.tag() == wire::kStringData) {
+      strings.push_back(reader.get_string());
+    } else {
+      reader.skip();
+    }
+  }
   if (static_cast<int64_t>(strings.size()) != size) throw strings.size();
   Tensor t(DType::kString, shape);
   std::move(strings.begin(), strings.end(), t.data<std::string>());
@@ -290,6 +315,7 @@ Tensor TensorReader::ReadTensor(Bytes tensor) {
     Unpack(f.dtype, packed.data(), f.size, t.data<uint8_t>());
     return t;
   }
+  if (f.dtype == DType::kBool) return FromNumbers<bool>(f.dtype, f.shape, values);
   switch (SizeOf(f.dtype)) {
     case 1:
       return FromNumbers<uint8_t>(f.dtype, f.shape, values);
@@ -318,13 +344,12 @@ Tensor TensorReader::ReadSparse(Bytes sparse) {
   };
   const Tensor values = ReadTensor(values_message);
   const Tensor indices = ReadTensor(indices_message);
-  int64_t size = 1;
   const auto dims = ReadNumbers<int64_t>(sparse, field::sparse::kDims);
-  for (int64_t d : dims) {
-    // A dense copy is made, so what a few bytes of a file may claim is bounded.
-    if (d < 0 || (d > 0 && size > (int64_t{1} << 28) / d)) throw fail("its sizes are negative or too large.");
-    size *= d;
-  }
+  const auto element = static_cast<int64_t>(SizeOf(values.dtype()));
+  // A dense copy is made, so what the few bytes of a file may claim is bounded, for all of its tensors together.
+  const int64_t size = CountElements(dims, dense_budget_ / element);
+  if (size < 0) throw fail("its sizes are negative or too large.");
+  dense_budget_ -= size * element;
   const auto rank = static_cast<int64_t>(dims.size());
   const int64_t n = values.size();
   const bool flat = indices.shape().rank() == 1;

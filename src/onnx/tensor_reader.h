@@ -32,6 +32,7 @@ class TensorReader {
   std::shared_ptr<const void> keep_;
   std::string folder_;
   std::map<std::string, std::shared_ptr<const MappedFile>> files_;
+  int64_t dense_budget_ = int64_t{1} << 30;  // bytes that sparse tensors may yet unfold to
 };
 
 }  // namespace slipway::onnx

@@ -4,6 +4,13 @@
 #include <string>
 #include <string_view>
 
+namespace slipway::onnx {
+/// Throws Error(kBadFile).
+[[noreturn]] void ThrowDamaged();
+}  // namespace slipway::onnx
+
+// A field of another wire type than the format gives it is a damaged file, in every build.
+#define protozero_assert(condition) ((condition) ? void() : ::slipway::onnx::ThrowDamaged())
 #include <protozero/pbf_reader.hpp>
 
 namespace slipway::onnx {
@@ -11,7 +18,14 @@ namespace slipway::onnx {
 /// A message's bytes in the file.
 using Bytes = std::string_view;
 
-inline protozero::pbf_reader Read(Bytes message) { return protozero::pbf_reader(message.data(), message.size()); }
+/// A walk over a message's fields; groups, which no field of ONNX is, are passed over as unknown fields.
+class Reader : public protozero::pbf_reader {
+ public:
+  using pbf_reader::pbf_reader;
+  bool next();
+};
+
+inline Reader Read(Bytes message) { return Reader(message.data(), message.size()); }
 inline Bytes View(protozero::data_view view) { return {view.data(), view.size()}; }
 
 /// Field numbers of onnx.proto, as far as they are read or written.

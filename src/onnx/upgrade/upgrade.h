@@ -6,6 +6,8 @@ namespace slipway::onnx {
 
 /// The newest opset of ai.onnx that operators are written for.
 inline constexpr int64_t kNewestOpset = 28;
+/// The same of ai.onnx.ml.
+inline constexpr int64_t kNewestMlOpset = 5;
 
 /// Turns a node of opset `version` of its domain into the newest form, which is the one that operators know. May add nodes
 /// and constants before it. Throws Error(kBadGraph).
