@@ -1,0 +1,177 @@
+#include <cmath>
+
+#include "kernels/reduce/normalize.h"
+#include "ops/arithmetic.h"
+#include "ops/indexing.h"
+
+namespace slipway {
+namespace {
+
+/// Rows in double: y = (x - mean) / sqrt(variance + epsilon), or for `rms` x / sqrt(mean of squares + epsilon).
+void NormalizeRowsPlain(const Tensor& x, int64_t size, double epsilon, bool rms, Tensor& y, float* mean_out, float* inv_std_out,
+                        const Threads& threads) {
+  threads.ParallelFor(x.size() / size, GrainFor(16 * size), [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      const double* from = x.data<double>() + r * size;
+      double *to = y.data<double>() + r * size, mean = 0, squares = 0;
+      for (int64_t i = 0; i < size && !rms; ++i) mean += from[i] / static_cast<double>(size);
+      for (int64_t i = 0; i < size; ++i) squares += (from[i] - mean) * (from[i] - mean);
+      const double inv_std = 1 / std::sqrt(squares / static_cast<double>(size) + epsilon);
+      for (int64_t i = 0; i < size; ++i) to[i] = (from[i] - mean) * inv_std;
+      if (mean_out) mean_out[r] = static_cast<float>(mean);
+      if (inv_std_out) inv_std_out[r] = static_cast<float>(inv_std);
+    }
+  });
+}
+
+/// True where a parameter has one number for each place of a row of `size`, and so can go to the kernel as it is.
+bool IsRow(const RunContext& c, int i, int64_t size) {
+  if (!c.Has(i)) return true;
+  const Shape& shape = c.In(i).shape();
+  return shape.size() == size && shape.rank() <= c.In(0).shape().rank();
+}
+
+/// LayerNormalization and, without a mean or a bias, RMSNormalization.
+template <bool kRms>
+struct NormalizationOf {
+  int64_t axis = -1;
+  float epsilon = 1e-5f;
+  DType stash = DType::kFloat;
+
+  static NormalizationOf Parse(const Attributes& a) {
+    const int64_t stash = a.Int("stash_type", 1);
+    return {.axis = a.Int("axis", -1),
+            .epsilon = a.Float("epsilon", 1e-5f),
+            .stash = stash == static_cast<int64_t>(DType::kBFloat16) ? DType::kBFloat16 : DType::kFloat};
+  }
+
+  void Infer(InferContext& c) const {
+    c.ExpectElem(1, kFloatTypes);
+    c.Out(0, kRms ? c.Elem(1) : c.Elem(0), c.Shape(0));
+    if (!c.HasRank(0)) {
+      for (int i = 1; i < c.num_outputs(); ++i) c.Out(i, stash);
+      return;
+    }
+    const int64_t first = c.Axis(axis, c.Shape(0).rank());
+    CheckParameter(c, 1);
+    if (c.Has(2)) CheckParameter(c, 2);
+    std::vector<Dim> rows = c.Shape(0).dims();
+    std::fill(rows.begin() + first, rows.end(), Dim(1));
+    for (int i = 1; i < c.num_outputs(); ++i) c.Out(i, stash, rows);
+  }
+
+  void Run(RunContext& c) const {
+    if (RunHalvesInFloat(c, [&](RunContext& wide) { Run(wide); })) return;
+    const Tensor& x = c.In(0);
+    if (x.size() == 0) return;
+    if (c.Out(0).dtype() != x.dtype() || c.In(1).dtype() != x.dtype()) {
+      c.Fail("X is {}, but scale is {}: the two must be of one width.", Name(x.dtype()), Name(c.In(1).dtype()));
+    }
+    const int64_t size = x.shape().SizeFrom(ModAxis(axis, x.shape().rank()));
+    const bool fast = x.dtype() == DType::kFloat, whole = fast && IsRow(c, 1, size) && IsRow(c, 2, size);
+    Tensor& y = c.Out(0);
+    float* mean = c.HasOut(1) ? c.Out(1).data<float>() : nullptr;
+    float* inv_std = c.HasOut(2) ? c.Out(2).data<float>() : nullptr;
+    if (fast) {
+      kernels::NormalizeRows({.rows = x.size() / size,
+                              .size = size,
+                              .x = x.data<float>(),
+                              .y = y.data<float>(),
+                              .scale = whole ? c.In(1).data<float>() : nullptr,
+                              .bias = whole && c.Has(2) ? c.In(2).data<float>() : nullptr,
+                              .epsilon = epsilon,
+                              .rms = kRms,
+                              .mean = mean,
+                              .inv_std = inv_std},
+                             c.threads());
+      if (whole) return;
+    } else {
+      NormalizeRowsPlain(x, size, epsilon, kRms, y, mean, inv_std, c.threads());
+    }
+    RunBinary<MulFunction>(c, y, c.In(1), y);
+    if (c.Has(2)) RunBinary<AddFunction>(c, y, c.In(2), y);
+  }
+
+ private:
+  static void CheckParameter(const InferContext& c, int i) {
+    const SymbolicShape &x = c.Shape(0), both = Broadcast(c, x, c.Shape(i));
+    bool fits = !both.has_rank() || both.rank() == x.rank();
+    for (int axis = 0; fits && both.has_rank() && axis < x.rank(); ++axis) fits = !both[axis].Differs(x[axis]);
+    if (!fits) c.Fail("{} has shape {}, which cannot be broadcast to {}.", c.InputName(i), c.Shape(i).ToString(), x.ToString());
+  }
+};
+
+}  // namespace
+
+const OpDef kLayerNormalization = Define<NormalizationOf<false>>({.name = "LayerNormalization",
+                                                                  .since = 17,
+                                                                  .min_inputs = 2,
+                                                                  .max_inputs = 3,
+                                                                  .max_outputs = 3,
+                                                                  .types = kFloatTypes,
+                                                                  .in_place = 0});
+const OpDef kRMSNormalization = Define<NormalizationOf<true>>(
+    {.name = "RMSNormalization", .since = 23, .min_inputs = 2, .max_inputs = 2, .types = kFloatTypes, .in_place = 0});
+
+/// LayerNormalization of input + skip + bias over the last axis; outputs Y, mean, inverse deviation, and that sum. com.microsoft.
+struct SkipLayerNormalization {
+  float epsilon = 1e-12f;
+  static SkipLayerNormalization Parse(const Attributes& a) { return {.epsilon = a.Float("epsilon", 1e-12f)}; }
+
+  void Infer(InferContext& c) const {
+    c.ExpectSameElem(1, 0);
+    for (int i = 2; i < 5; ++i) {
+      if (!c.Has(i)) continue;
+      c.ExpectSameElem(i, 0);
+      c.ExpectRank(i, 1, 1);
+      if (c.HasRank(0) && c.HasRank(i) && c.Shape(i)[0].Differs(c.Shape(0)[c.Shape(0).rank() - 1])) {
+        c.Fail("{} has shape {}, but {} has shape {}.", c.InputName(i), c.Shape(i).ToString(), c.InputName(0), c.Shape(0).ToString());
+      }
+    }
+    c.ExpectRank(0, 1, 1 << 20);
+    const SymbolicShape sum = Broadcast(c, c.Shape(0), c.Shape(1));
+    if (sum.has_rank() && sum.rank() != c.Shape(0).rank()) c.Fail("skip has more axes than input.");
+    c.Out(0, c.In(0));
+    c.Out(3, c.In(0));
+    std::vector<Dim> rows = c.HasRank(0) ? c.Shape(0).dims() : std::vector<Dim>();
+    if (!rows.empty()) rows.back() = 1;
+    for (int i = 1; i <= 2; ++i) c.Out(i, DType::kFloat, c.HasRank(0) ? SymbolicShape(rows) : SymbolicShape());
+  }
+
+  void Run(RunContext& c) const {
+    if (RunHalvesInFloat(c, [&](RunContext& wide) { Run(wide); })) return;
+    const Tensor& x = c.In(0);
+    if (x.size() == 0) return;
+    const auto floats = [&](int i) { return c.Has(i) ? c.In(i).data<float>() : nullptr; };
+    const auto out = [&](int i) { return c.HasOut(i) ? c.Out(i).data<float>() : nullptr; };
+    kernels::NormArgs args{.rows = x.size() / x.shape().Back(0),
+                           .size = x.shape().Back(0),
+                           .x = x.data<float>(),
+                           .y = c.Out(0).data<float>(),
+                           .scale = floats(2),
+                           .bias = floats(3),
+                           .epsilon = epsilon,
+                           .residual_bias = floats(4),
+                           .sum = out(3),
+                           .mean = out(1),
+                           .inv_std = out(2)};
+    Tensor repeated;
+    args.residual = c.In(1).data<float>();
+    if (c.In(1).size() != x.size()) {
+      repeated = Tensor(DType::kFloat, x.shape());
+      kernels::BroadcastBinary(kernels::BroadcastPlan(x.shape(), c.In(1).shape()), args.x, args.residual, repeated.data<float>(),
+                               [](float, float skip) { return skip; }, c.threads());
+      args.residual = repeated.data<float>();
+    }
+    kernels::NormalizeRows(args, c.threads());
+  }
+};
+const OpDef kMicrosoftSkipLayerNormalization =
+    Define<SkipLayerNormalization>({.name = "SkipLayerNormalization",
+                                    .domain = kMicrosoftDomain,
+                                    .min_inputs = 3,
+                                    .max_inputs = 5,
+                                    .max_outputs = 4,
+                                    .types = {DType::kFloat, DType::kFloat16, DType::kBFloat16}});
+
+}  // namespace slipway

@@ -1,0 +1,212 @@
+#include "ops/matmul.h"
+
+#include <algorithm>
+
+#include "core/dtype_visit.h"
+#include "kernels/conv/layout.h"
+#include "ops/epilogue.h"
+#include "ops/in_float.h"
+
+namespace slipway {
+namespace {
+
+constexpr TypeSet kProductTypes =
+    kFloatTypes | TypeSet{DType::kUint32, DType::kUint64, DType::kInt32, DType::kInt64};
+
+/// Elements from one matrix of an operand to the next, for the `batch`-th matrix of the output.
+int64_t MatrixOffset(const Shape& shape, const Shape& out, int64_t batch, int64_t matrix) {
+  int64_t offset = 0, step = matrix;
+  for (int i = shape.rank() - 3, o = out.rank() - 3; o >= 0; --i, --o) {
+    const int64_t index = batch % out[o];
+    batch /= out[o];
+    if (i >= 0) {
+      if (shape[i] != 1) offset += index * step;
+      step *= shape[i];
+    }
+  }
+  return offset;
+}
+
+}  // namespace
+
+/// One product of m x k and k x n for each of `batch`; a vector counts as a matrix of one row or column.
+struct MatrixProduct::Sizes {
+  Shape a, b, out;  // with at least two axes each
+  int64_t m = 1, n = 1, k = 1, batch = 1;
+};
+
+MatrixProduct::Sizes MatrixProduct::SizesOf(const Shape& a, const Shape& b) const {
+  Sizes s{.a = a, .b = b};
+  if (a.rank() == 1) s.a.insert(0, 1);
+  if (b.rank() == 1) s.b.push_back(1);
+  const bool ta = trans_a && a.rank() > 1, tb = trans_b && b.rank() > 1;
+  s.m = s.a.Back(ta ? 0 : 1);
+  s.k = s.a.Back(ta ? 1 : 0);
+  s.n = s.b.Back(tb ? 1 : 0);
+  const int rank = std::max(s.a.rank(), s.b.rank());
+  for (int i = rank; i > 2; --i) {
+    const int64_t x = i <= s.a.rank() ? s.a.Back(i - 1) : 1, y = i <= s.b.rank() ? s.b.Back(i - 1) : 1;
+    s.out.push_back(x == 1 ? y : x);
+  }
+  s.batch = s.out.size();
+  s.out.push_back(s.m);
+  s.out.push_back(s.n);
+  return s;
+}
+
+SymbolicShape MatrixProduct::Infer(const InferContext& c) const {
+  c.ExpectSameElem(1, 0);
+  if (!c.HasRank(0) || !c.HasRank(1)) return {};
+  std::vector<Dim> a = c.Shape(0).dims(), b = c.Shape(1).dims();
+  if (a.empty() || b.empty()) c.Fail("an operand is a scalar, but must have an axis at least.");
+  const bool a_vector = a.size() == 1, b_vector = b.size() == 1;
+  if (a_vector) a.insert(a.begin(), 1);
+  if (b_vector) b.push_back(1);
+  if (trans_a && !a_vector) std::swap(a[a.size() - 1], a[a.size() - 2]);
+  if (trans_b && !b_vector) std::swap(b[b.size() - 1], b[b.size() - 2]);
+  if (a.back().Differs(b[b.size() - 2])) {
+    c.Fail("{} has shape {} and {} has {}: {} columns do not meet {} rows.", c.InputName(0), c.Shape(0).ToString(), c.InputName(1),
+           c.Shape(1).ToString(), a.back().ToString(), b[b.size() - 2].ToString());
+  }
+  const SymbolicShape outer = Broadcast(c, std::vector<Dim>(a.begin(), a.end() - 2), std::vector<Dim>(b.begin(), b.end() - 2));
+  std::vector<Dim> out = outer.dims();
+  if (!a_vector) out.push_back(a[a.size() - 2]);
+  if (!b_vector) out.push_back(b.back());
+  return out;
+}
+
+bool MatrixProduct::Prepack(const Tensor& b, const Threads& threads) {
+  if (b.dtype() != DType::kFloat || b.shape().rank() != 2) return false;
+  const int64_t columns = b.shape()[1];
+  if (trans_b) {
+    packed_.Pack(b.data<float>(), columns, b.shape()[0], 1, columns, threads);
+  } else {
+    packed_.Pack(b.data<float>(), b.shape()[0], columns, columns, 1, threads);
+  }
+  return true;
+}
+
+void MatrixProduct::RunFloat(RunContext& c, const Tensor& a, const Tensor& b, Tensor& y, const kernels::Epilogue& epilogue) const {
+  if (y.size() == 0) return;
+  Sizes s = SizesOf(a.shape(), b.shape());
+  const float* left = a.data<float>();
+  if (trans_a && a.shape().rank() > 1) {
+    auto* turned = static_cast<float*>(c.Scratch(std::max<size_t>(a.bytes(), 1)));
+    kernels::TransposeMatrices(left, a.size() / std::max<int64_t>(1, s.m * s.k), s.k, s.m, turned, c.threads());
+    left = turned;
+  }
+  kernels::Epilogue e = epilogue;
+  e.residual_stride = s.n;
+  const bool one_b = s.b.SizeTo(s.b.rank() - 2) == 1 && s.a.SizeTo(s.a.rank() - 2) == s.batch;
+  if (one_b) {
+    s.m *= s.batch;
+    s.batch = 1;
+  }
+  const int64_t row_stride = trans_b && b.shape().rank() > 1 ? 1 : s.n, col_stride = row_stride == 1 && s.n != 1 ? s.k : 1;
+  auto product = [&](int64_t batch, const Threads& threads) {
+    const float* rows = left + (one_b ? 0 : MatrixOffset(s.a, s.out, batch, s.m * s.k));
+    float* out = y.data<float>() + batch * s.m * s.n;
+    kernels::Epilogue mine = e;
+    if (mine.residual) mine.residual += batch * s.m * s.n;
+    if (packed_) {
+      kernels::Gemm(s.m, rows, s.k, packed_.matrix(), out, s.n, mine, threads);
+    } else {
+      const float* columns = b.data<float>() + (one_b ? 0 : MatrixOffset(s.b, s.out, batch, s.k * s.n));
+      kernels::GemmUnpacked(s.m, s.n, s.k, rows, s.k, columns, row_stride, col_stride, out, s.n, mine, threads);
+    }
+  };
+  if (s.batch < c.threads().count()) {
+    for (int64_t i = 0; i < s.batch; ++i) product(i, c.threads());
+    return;
+  }
+  static const Threads one(1);
+  constexpr int64_t kGrain = 1 << 18;  // multiplications worth handing to another thread
+  c.threads().ParallelFor(s.batch, 1 + kGrain / (1 + s.m * s.n * s.k), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) product(i, one);
+  });
+}
+
+template <class T>
+void MatrixProduct::RunTyped(RunContext& c, const Tensor& a, const Tensor& b, Tensor& y) const {
+  // Unsigned arithmetic wraps; signed overflow would be undefined.
+  using U = std::conditional_t<std::is_floating_point_v<T>, T, std::make_unsigned_t<std::conditional_t<std::is_floating_point_v<T>, int, T>>>;
+  const Sizes s = SizesOf(a.shape(), b.shape());
+  const bool ta = trans_a && a.shape().rank() > 1, tb = trans_b && b.shape().rank() > 1;
+  c.threads().ParallelFor(s.batch * s.m, 1 + 65536 / (1 + s.n * s.k), [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      const T* left = a.data<T>() + MatrixOffset(s.a, s.out, r / s.m, s.m * s.k);
+      const T* right = b.data<T>() + MatrixOffset(s.b, s.out, r / s.m, s.k * s.n);
+      U* out = reinterpret_cast<U*>(y.data<T>()) + r * s.n;
+      std::fill_n(out, s.n, U{0});
+      for (int64_t k = 0; k < s.k; ++k) {
+        const U x = static_cast<U>(ta ? left[k * s.m + r % s.m] : left[(r % s.m) * s.k + k]);
+        for (int64_t n = 0; n < s.n; ++n) out[n] += x * static_cast<U>(tb ? right[n * s.k + k] : right[k * s.n + n]);
+      }
+    }
+  });
+}
+
+void MatrixProduct::RunPlain(RunContext& c, const Tensor& a, const Tensor& b, Tensor& y) const {
+  if (y.size() == 0) return;
+  Visit(Types<double, uint32_t, uint64_t, int32_t, int64_t>{}, y.dtype(), "a float or an integer of 32 or 64 bits",
+        [&]<class T>() { RunTyped<T>(c, a, b, y); });
+}
+
+/// ONNX MatMul, since 13.
+struct MatMul {
+  MatrixProduct product;
+
+  void Infer(InferContext& c) const { c.Out(0, c.Elem(0), product.Infer(c)); }
+  bool Prepack(int input, const Tensor& value, const Threads& threads) { return input == 1 && product.Prepack(value, threads); }
+  void Run(RunContext& c) const {
+    if (RunHalvesInFloat(c, [&](RunContext& wide) { Run(wide); })) return;
+    if (c.In(0).dtype() == DType::kFloat) {
+      product.RunFloat(c, c.In(0), c.In(1), c.Out(0), {});
+    } else {
+      product.RunPlain(c, c.In(0), c.In(1), c.Out(0));
+    }
+  }
+};
+const OpDef kMatMul = Define<MatMul>({.name = "MatMul", .since = 13, .min_inputs = 2, .max_inputs = 2, .types = kProductTypes});
+
+/// Y = activation(scale * A B + bias + residual); A and B as in MatMul, bias [N], residual of Y's shape; float.
+struct FusedMatMul {
+  MatrixProduct product;
+  kernels::Epilogue epilogue;
+
+  static FusedMatMul Parse(const Attributes& a) {
+    FusedMatMul op;
+    op.product.trans_a = a.Int("transA", 0) != 0;
+    op.product.trans_b = a.Int("transB", 0) != 0;
+    op.epilogue = ParseEpilogue(a);
+    return op;
+  }
+  void Infer(InferContext& c) const {
+    SymbolicShape out = product.Infer(c);
+    if (c.Has(2)) c.ExpectRank(2, 1, 1);
+    if (out.has_rank() && out.rank() > 0) CheckExtras(c, out);
+    c.Out(0, DType::kFloat, std::move(out));
+  }
+  bool Prepack(int input, const Tensor& value, const Threads& threads) { return input == 1 && product.Prepack(value, threads); }
+  void Run(RunContext& c) const {
+    kernels::Epilogue e = epilogue;
+    if (c.Has(2)) e.bias = c.In(2).data<float>();
+    if (c.Has(3)) e.residual = c.In(3).data<float>();
+    product.RunFloat(c, c.In(0), c.In(1), c.Out(0), e);
+  }
+
+ private:
+  static void CheckExtras(const InferContext& c, const SymbolicShape& out) {
+    if (c.Has(2) && c.HasRank(2) && c.Shape(2)[0].Differs(out[out.rank() - 1])) {
+      c.Fail("{} has shape {}, but the product has shape {}.", c.InputName(2), c.Shape(2).ToString(), out.ToString());
+    }
+    if (!c.Has(3) || !c.HasRank(3)) return;
+    bool same = c.Shape(3).rank() == out.rank();
+    for (int i = 0; same && i < out.rank(); ++i) same = !c.Shape(3)[i].Differs(out[i]);
+    if (!same) c.Fail("{} has shape {}, but the product has shape {}.", c.InputName(3), c.Shape(3).ToString(), out.ToString());
+  }
+};
+const OpDef kSlipwayFusedMatMul = Define<FusedMatMul>(
+    {.name = "FusedMatMul", .domain = kSlipwayDomain, .min_inputs = 2, .max_inputs = 4, .types = {DType::kFloat}});
+
+}  // namespace slipway
