@@ -20,6 +20,8 @@ using Sweep = int(Graph& graph, SweepContext& context);
 Sweep FoldConstants, MergeDuplicates, EliminateDeadCode;
 Rule EliminateIdentities;
 Rule FuseGelu, FuseSwish, FuseLayerNorm, FuseRmsNorm;
+Rule FoldPad;
+Sweep ChannelsLast;
 Rule FuseConvBatchNorm, FuseConvBias, FuseMatMulBias, FuseMatMulReshape, FuseResidual, FuseActivation, FuseSkipLayerNorm;
 
 }  // namespace slipway
