@@ -1,0 +1,201 @@
+#include <memory>
+
+#include "core/dtype_visit.h"
+#include "kernels/conv/conv.h"
+#include "kernels/conv/layout.h"
+#include "ops/epilogue.h"
+#include "ops/in_float.h"
+#include "ops/windows.h"
+
+namespace slipway {
+namespace {
+
+/// Any number of spatial axes, any number type: one output element at a time.
+template <class T>
+void PlainConv(const Tensor& x, const Tensor& w, const Tensor* b, const WindowAttributes& window, int64_t group, Tensor& y,
+               const Threads& threads) {
+  const int rank = x.shape().rank() - 2;
+  const int64_t c = x.shape()[1], oc = y.shape()[1], group_c = c / group, group_oc = oc / group;
+  const int64_t x_image = x.shape().SizeFrom(2), y_image = y.shape().SizeFrom(2), taps = w.shape().SizeFrom(2);
+  threads.ParallelFor(y.shape()[0] * oc, 1, [&](int64_t begin, int64_t end) {
+    std::vector<int64_t> at(rank), tap(rank);
+    for (int64_t plane = begin; plane < end; ++plane) {
+      const int64_t n = plane / oc, o = plane % oc;
+      const T* from = x.data<T>() + (n * c + o / group_oc * group_c) * x_image;
+      const T* weights = w.data<T>() + o * group_c * taps;
+      for (int64_t p = 0; p < y_image; ++p) {
+        int64_t rest = p;
+        for (int i = rank - 1; i >= 0; --i) {
+          const int64_t positions = y.shape()[i + 2];
+          at[i] = rest % positions * window.strides[i] - window.PadBegin(i, x.shape()[i + 2], positions);
+          rest /= positions;
+        }
+        T sum = b ? b->data<T>()[o] : T{};
+        for (int64_t t = 0; t < taps; ++t) {
+          int64_t left = t, offset = 0, step = 1;
+          bool inside = true;
+          for (int i = rank - 1; i >= 0; --i) {
+            const int64_t position = at[i] + left % window.kernel[i] * window.dilations[i];
+            left /= window.kernel[i];
+            inside &= position >= 0 && position < x.shape()[i + 2];
+            offset += position * step;
+            step *= x.shape()[i + 2];
+          }
+          if (!inside) continue;
+          for (int64_t k = 0; k < group_c; ++k) sum += from[k * x_image + offset] * weights[k * taps + t];
+        }
+        y.data<T>()[plane * y_image + p] = sum;
+      }
+    }
+  });
+}
+
+}  // namespace
+
+/// Convolution. ONNX Conv, since 22; ai.slipway FusedConv adds a residual, an activation and channels-last images.
+struct Conv {
+  WindowAttributes window;
+  int64_t group = 1;
+  bool channels_last = false;
+  kernels::Epilogue epilogue;
+  std::shared_ptr<const kernels::PackedConv> packed;
+
+  static Conv Parse(const Attributes& a) {
+    return {.window = WindowAttributes::Parse(a),
+            .group = a.Int("group", 1),
+            .channels_last = a.Int("channels_last", 0) != 0,
+            .epilogue = ParseEpilogue(a)};
+  }
+
+  void Infer(InferContext& c) const {
+    c.ExpectSameElem(1, 0);
+    const SymbolicShape &x = c.Shape(0), &w = c.Shape(1);
+    if (!x.has_rank() || !w.has_rank()) return c.Out(0, c.Elem(0), x.has_rank() ? SymbolicShape::OfRank(x.rank()) : SymbolicShape());
+    if (x.rank() < 3) c.Fail("{} has shape {}, but an image wants [N, C, spatial...].", c.InputName(0), x.ToString());
+    if (w.rank() != x.rank()) c.Fail("{} has rank {}, but weight {} has rank {}.", c.InputName(0), x.rank(), c.InputName(1), w.rank());
+    CheckChannels(c, x[channels_last ? x.rank() - 1 : 1], w);
+    WindowAttributes shaped = Shaped(c);
+    if (shaped.kernel.empty()) {
+      std::vector<Dim> out(SymbolicShape::OfRank(x.rank()).dims());
+      out[0] = x[0];
+      out[channels_last ? x.rank() - 1 : 1] = w[0];
+      return c.Out(0, c.Elem(0), std::move(out));
+    }
+    c.Out(0, c.Elem(0), WindowOutput(c, shaped, x, w[0], channels_last));
+  }
+
+  bool Prepack(int input, const Tensor& w, const Threads& threads) {
+    if (input != 1 || w.dtype() != DType::kFloat || w.shape().rank() < 3 || w.shape().rank() > 4) return false;
+    if (group < 1 || w.shape()[0] % group != 0 || w.size() == 0) return false;
+    WindowAttributes spatial = window;
+    if (spatial.kernel.empty()) spatial.kernel.assign(w.shape().begin() + 2, w.shape().end());
+    packed = std::make_shared<const kernels::PackedConv>(AttributesFor(spatial, w.shape()), w.data<float>(), threads);
+    return true;
+  }
+
+  void Run(RunContext& c) const {
+    if (c.Out(0).size() == 0) return;
+    if (RunHalvesInFloat(c, [&](RunContext& in_float) { Run(in_float); })) return;
+    const Tensor &x = c.In(0), &w = c.In(1);
+    WindowAttributes spatial = window;
+    const int rank = x.shape().rank() - 2;
+    if (spatial.kernel.empty()) spatial.kernel.assign(w.shape().begin() + 2, w.shape().end());
+    if (spatial.strides.empty()) spatial.strides.assign(rank, 1);
+    if (spatial.dilations.empty()) spatial.dilations.assign(rank, 1);
+    if (spatial.pads.empty()) spatial.pads.assign(2 * rank, 0);
+    if (x.dtype() == DType::kFloat && rank <= 2 && w.size() > 0) return RunFloat(c, spatial);
+    const Tensor* b = c.Has(2) ? &c.In(2) : nullptr;
+    const bool fused = epilogue.activation != kernels::Activation::kNone || channels_last || c.Has(3);
+    if (fused) c.Fail("the fused form is for float images of one or two spatial axes.");
+    Visit(Types<float, double>{}, x.dtype(), "float or double",
+          [&]<class T>() { PlainConv<T>(x, w, b, spatial, group, c.Out(0), c.threads()); });
+  }
+
+ private:
+  void CheckChannels(const InferContext& c, const Dim& channels, const SymbolicShape& w) const {
+    if (group < 1) c.Fail("attribute 'group' is {}, but must be 1 or more.", group);
+    const Dim wanted = w[1] * Dim(group);
+    if (channels.Differs(wanted)) {
+      c.Fail("{} has {} channels, but weight {} with group {} wants {}.", c.InputName(0), channels.ToString(), c.InputName(1), group, wanted.ToString());
+    }
+    if (w[0].is_const() && w[0].value() % group != 0) c.Fail("weight {} has {} output channels, which group {} does not divide.", c.InputName(1), w[0].ToString(), group);
+    if (!c.Has(2)) return;
+    c.ExpectSameElem(2, 0);
+    if (c.HasRank(2) && (c.Shape(2).rank() != 1 || c.Shape(2)[0].Differs(w[0]))) {
+      c.Fail("bias {} has shape {}, but must be [{}].", c.InputName(2), c.Shape(2).ToString(), w[0].ToString());
+    }
+  }
+
+  /// The window with the weight's kernel and all defaults; without a kernel where its sizes are not known.
+  WindowAttributes Shaped(const InferContext& c) const {
+    WindowAttributes out = window;
+    const SymbolicShape& w = c.Shape(1);
+    const int rank = w.rank() - 2;
+    std::vector<int64_t> kernel;
+    for (int i = 0; i < rank && w[i + 2].is_const(); ++i) kernel.push_back(w[i + 2].value());
+    const bool known = static_cast<int>(kernel.size()) == rank;
+    if (!out.kernel.empty() && known && out.kernel != kernel) c.Fail("attribute 'kernel_shape' does not agree with weight {} {}.", c.InputName(1), w.ToString());
+    if (out.kernel.empty() && !known) return out;
+    if (out.kernel.empty()) out.kernel = kernel;
+    out.Complete(c, rank);
+    return out;
+  }
+
+  kernels::ConvAttributes AttributesFor(const WindowAttributes& spatial, const Shape& w) const {
+    const bool flat = w.rank() == 3;  // one spatial axis: an image one pixel high
+    const auto at = [&](const std::vector<int64_t>& list, int axis) {
+      if (flat && axis == 0) return int64_t{1};
+      return list.empty() ? int64_t{1} : list[flat ? 0 : axis];
+    };
+    return {.c = w[1] * group,
+            .oc = w[0],
+            .kh = at(spatial.kernel, 0),
+            .kw = at(spatial.kernel, 1),
+            .stride_h = at(spatial.strides, 0),
+            .stride_w = at(spatial.strides, 1),
+            .dilation_h = at(spatial.dilations, 0),
+            .dilation_w = at(spatial.dilations, 1),
+            .groups = group};
+  }
+
+  void RunFloat(RunContext& c, const WindowAttributes& spatial) const {
+    const Tensor& x = c.In(0);
+    Tensor& y = c.Out(0);
+    const bool flat = x.shape().rank() == 3;
+    const int first = channels_last ? 1 : 2;
+    const int last = flat ? 0 : 1;  // the spatial axis that runs along a row
+    kernels::ConvShape shape{.n = x.shape()[0], .h = 1, .w = x.shape()[first + last], .oh = 1, .ow = y.shape()[first + last]};
+    shape.pad_left = spatial.PadBegin(last, shape.w, shape.ow);
+    if (!flat) {
+      shape.h = x.shape()[first];
+      shape.oh = y.shape()[first];
+      shape.pad_top = spatial.PadBegin(0, shape.h, shape.oh);
+    }
+    auto conv = packed;
+    if (!conv) conv = std::make_shared<const kernels::PackedConv>(AttributesFor(spatial, c.In(1).shape()), c.In(1).data<float>(), c.threads(), &shape);
+    kernels::Epilogue now = epilogue;
+    now.bias = c.Has(2) ? c.In(2).data<float>() : nullptr;
+    const float* residual = c.Has(3) ? c.In(3).data<float>() : nullptr;
+    const int64_t channels = conv->attributes().c, out_channels = conv->attributes().oc;
+    now.residual_stride = out_channels;
+    if (channels_last) {
+      now.residual = residual;
+      return conv->Run(x.data<float>(), shape, now, y.data<float>(), c.threads());
+    }
+    const int64_t pixels = shape.h * shape.w, out_pixels = shape.oh * shape.ow;
+    auto* in_last = static_cast<float*>(c.Scratch((x.size() + y.size() * (residual ? 2 : 1)) * sizeof(float) + 128));
+    float* out_last = in_last + x.size();
+    kernels::ToChannelsLast(x.data<float>(), shape.n, channels, pixels, in_last, c.threads());
+    if (residual) {
+      kernels::ToChannelsLast(residual, shape.n, out_channels, out_pixels, out_last + y.size(), c.threads());
+      now.residual = out_last + y.size();
+    }
+    conv->Run(in_last, shape, now, out_last, c.threads());
+    kernels::ToChannelsFirst(out_last, shape.n, out_channels, out_pixels, y.data<float>(), c.threads());
+  }
+};
+const OpDef kConv = Define<Conv>({.name = "Conv", .since = 22, .min_inputs = 2, .max_inputs = 3, .types = kFloatTypes});
+const OpDef kSlipwayFusedConv = Define<Conv>(
+    {.name = "FusedConv", .domain = kSlipwayDomain, .min_inputs = 2, .max_inputs = 4, .types = {DType::kFloat}});
+
+}  // namespace slipway
