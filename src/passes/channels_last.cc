@@ -12,8 +12,8 @@
 namespace slipway {
 namespace {
 
-/// What putting the channels of a value elsewhere costs: nothing to speak of where it is a reshape, else by its size. Batches and
-/// places of unknown number are taken for 1 and 32.
+/// What putting the channels of a value elsewhere costs: nothing to speak of where it is a reshape, else by its size.
+/// Batches and places of unknown number are taken for 1 and 32.
 int64_t RelayoutPrice(const SymbolicShape& shape) {
   if (LayoutsAgree(shape)) return 1;
   constexpr int64_t kMost = int64_t{1} << 30;
@@ -25,8 +25,8 @@ int64_t RelayoutPrice(const SymbolicShape& shape) {
   return size;
 }
 
-/// Decides for every node that can work either way whether it is to have the channels last, so that the Transposes left are the
-/// fewest by size. A vertex of the cut is a node, on the sink's side where its channels are last.
+/// Decides for every node that can work either way whether it is to have the channels last, so that the Transposes left
+/// are the fewest by size. A vertex of the cut is a node, on the sink's side where its channels are last.
 class Chooser {
  public:
   explicit Chooser(const Graph& graph) : graph_(graph), uses_(graph.num_values()) {}
@@ -123,8 +123,8 @@ class Chooser {
   std::vector<std::pair<NodeId, LayoutRule>> rules_;
 };
 
-/// Turns the chosen nodes round, in order. A value keeps its id with the channels first, given by a Transpose of the new one where
-/// anything still wants it so.
+/// Turns the chosen nodes round, in order. A value keeps its id with the channels first, given by a Transpose of the
+/// new one where anything still wants it so.
 class Turner {
  public:
   explicit Turner(Graph& graph) : graph_(graph) {}
@@ -186,8 +186,9 @@ class Turner {
 
 }  // namespace
 
-/// Convolutions and pools work with the channels last, and so does what lies between them where that saves Transposes. Each time that
-/// this changes anything there are fewer channels-first convolutions and pools, or Transposes of less in all, so that it comes to an end.
+/// Convolutions and pools work with the channels last, and so does what lies between them where that saves Transposes.
+/// Each time that this changes anything there are fewer channels-first convolutions and pools, or Transposes of less in
+/// all, so that it comes to an end.
 int ChannelsLast(Graph& graph, SweepContext&) {
   const auto chosen = Chooser(graph).Choose();
   if (chosen.empty()) return 0;

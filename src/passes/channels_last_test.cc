@@ -1,5 +1,5 @@
 // The pass of level 3: which nodes turn round, and that no Transpose is left between them.
-#include <numbers>
+#include <cmath>
 
 #include "passes/min_cut.h"
 #include "passes/testing.h"
@@ -11,7 +11,8 @@ using testing::CheckPasses;
 using testing::PassCase;
 
 // Fusions would hide what the layouts do.
-const PassOptions kLayouts = {.level = 3, .disabled = {"FuseActivation", "FuseResidual", "FuseConvBias", "FuseSwish", "FoldPad"}};
+const PassOptions kLayouts = {
+    .level = 3, .disabled = {"FuseActivation", "FuseResidual", "FuseConvBias", "FuseSwish", "FoldPad"}};
 const Dim kBatch = Dim::Symbol("batch");
 const Dim kHeight = Dim::Symbol("height");
 const Dim kWidth = Dim::Symbol("width");
@@ -27,10 +28,13 @@ ValueId Conv(GraphBuilder& b, ValueId x, int64_t in, int64_t out, int64_t kernel
   Shape shape = {out, in};
   for (int64_t i = 0; i < spatial; ++i) shape.push_back(kernel);
   return b.Add("Conv", {x, Weights(b, shape)},
-               {{"kernel_shape", std::vector<int64_t>(spatial, kernel)}, {"pads", std::vector<int64_t>(2 * spatial, kernel / 2)}});
+               {{"kernel_shape", std::vector<int64_t>(spatial, kernel)},
+                {"pads", std::vector<int64_t>(2 * spatial, kernel / 2)}});
 }
 
-ValueId Move(GraphBuilder& b, ValueId x, std::vector<int64_t> perm) { return b.Add("Transpose", {x}, {{"perm", std::move(perm)}}); }
+ValueId Move(GraphBuilder& b, ValueId x, std::vector<int64_t> perm) {
+  return b.Add("Transpose", {x}, {{"perm", std::move(perm)}});
+}
 
 TEST(ChannelsLast, ConvolutionsAndWhatIsBetween) {
   CheckPasses(
@@ -88,7 +92,8 @@ TEST(ChannelsLast, ConvolutionsAndWhatIsBetween) {
              const ValueId gate = b.Add("Sigmoid", {Conv(b, squeezed, 2, 4)});
              b.Output(Conv(b, b.Add("Mul", {gate, x}), 4, 2));
            },
-           {"Transpose", "FusedConv", "GlobalAveragePool", "FusedConv", "Relu", "FusedConv", "Sigmoid", "Mul", "FusedConv", "Transpose"}},
+           {"Transpose", "FusedConv", "GlobalAveragePool", "FusedConv", "Relu", "FusedConv", "Sigmoid", "Mul",
+            "FusedConv", "Transpose"}},
           {"no convolution, nothing to gain",
            [](GraphBuilder& b) { b.Output(b.Add("Relu", {b.Input("x", {kBatch, 3, 4, 4})})); },
            {"Relu"}},
@@ -110,7 +115,8 @@ TEST(ChannelsLast, AxesMove) {
              b.Output(Conv(b, parts[0], 4, 2));
              b.Output(Conv(b, b.Add("Concat", {parts[1], parts[1]}, {{"axis", int64_t{2}}}), 4, 2));
            },
-           {"Transpose", "FusedConv", "Relu", "Concat", "Split", "FusedConv", "Transpose", "Concat", "FusedConv", "Transpose"}},
+           {"Transpose", "FusedConv", "Relu", "Concat", "Split", "FusedConv", "Transpose",
+            "Concat", "FusedConv", "Transpose"}},
           {"Pad, with axes and without, and Slice",
            [](GraphBuilder& b) {
              ValueId y = Conv(b, b.Input("x", {kBatch, 3, 5, 6}), 3, 4);
@@ -121,12 +127,30 @@ TEST(ChannelsLast, AxesMove) {
              b.Output(Conv(b, y, 2, 2));
            },
            {"Transpose", "FusedConv", "Pad", "Pad", "Slice", "Slice", "FusedConv", "Transpose"}},
-          {"Softmax and ArgMax over the channels",
+          {"Softmax over the channels, and their highest",
            [](GraphBuilder& b) {
              const ValueId y = Conv(b, b.Input("x", {kBatch, 3, 5, 6}), 3, 4);
-             b.Output(b.Add("ReduceMax", {b.Add("Softmax", {y}, {{"axis", int64_t{1}}}), b.Ints({1})}, {{"keepdims", int64_t{0}}}));
+             const ValueId p = b.Add("Softmax", {y}, {{"axis", int64_t{1}}});
+             b.Output(b.Add("ReduceMax", {p, b.Ints({1})}, {{"keepdims", int64_t{0}}}));
            },
            {"Transpose", "FusedConv", "Softmax", "ReduceMax"}},
+          {"the highest channel, kept and dropped",
+           [](GraphBuilder& b) {
+             const ValueId y = Conv(b, b.Input("x", {kBatch, 3, 5, 6}), 3, 4);
+             b.Output(b.Add("ArgMax", {y}, {{"axis", int64_t{1}}, {"keepdims", int64_t{0}}}));
+             b.Output(b.Add("Flatten", {b.Add("ArgMax", {y}, {{"axis", int64_t{-3}}})}));
+           },
+           {"Transpose", "FusedConv", "ArgMax", "ArgMax", "Reshape"}},
+          {"Resize by factors, and to the size of another",
+           [](GraphBuilder& b) {
+             const ValueId x = Conv(b, b.Input("x", {kBatch, 3, kHeight, kWidth}), 3, 4);
+             const ValueId up = b.Add("Resize", {x, kNone, b.Floats({4}, {1, 1, 2, 3})});
+             const ValueId down = b.Add("Resize", {Conv(b, up, 4, 4), kNone, kNone, b.Add("Shape", {x})},
+                                        {{"mode", std::string("linear")}});
+             b.Output(Conv(b, down, 4, 2));
+           },
+           {"Transpose", "FusedConv", "Resize", "FusedConv", "Shape", "Gather", "Gather", "Resize",
+            "FusedConv", "Transpose"}},
       },
       kLayouts);
 }
@@ -137,7 +161,8 @@ TEST(ChannelsLast, TransposesOfTheGraphsOwn) {
           {"a normalization over the channels between convolutions, with a residual round it",
            [](GraphBuilder& b) {
              const ValueId x = Conv(b, b.Input("x", {kBatch, 3, 5, 6}), 3, 4);
-             const ValueId norm = b.Add("LayerNormalization", {Move(b, Conv(b, x, 4, 4, 3), {0, 2, 3, 1}), Weights(b, {4})});
+             const ValueId moved = Move(b, Conv(b, x, 4, 4, 3), {0, 2, 3, 1});
+             const ValueId norm = b.Add("LayerNormalization", {moved, Weights(b, {4})});
              const ValueId mixed = b.Add("MatMul", {norm, Weights(b, {4, 4})});
              b.Output(Conv(b, b.Add("Add", {x, Move(b, mixed, {0, 3, 1, 2})}), 4, 2));
            },
@@ -198,7 +223,9 @@ TEST(FoldPad, IntoConvolutionsAndPools) {
           {"MaxPool of zeros", pooled("MaxPool", 0, {}), {"Pad", "MaxPool"}},
           {"MaxPool of the lowest", pooled("MaxPool", -INFINITY, {}), {"MaxPool"}},
           {"AveragePool", pooled("AveragePool", 0, {}), {"AveragePool"}},
-          {"AveragePool with padding of its own", pooled("AveragePool", 0, {{"pads", std::vector<int64_t>{1, 0, 0, 0}}}), {"Pad", "AveragePool"}},
+          {"AveragePool with padding of its own",
+           pooled("AveragePool", 0, {{"pads", std::vector<int64_t>{1, 0, 0, 0}}}),
+           {"Pad", "AveragePool"}},
           {"AveragePool, rounded up", pooled("AveragePool", 0, {{"ceil_mode", int64_t{1}}}), {"Pad", "AveragePool"}},
       },
       {.level = 2});

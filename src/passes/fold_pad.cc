@@ -46,7 +46,8 @@ std::optional<double> FillOf(const Graph& g, const Node& pad) {
 std::string_view WhyNotPool(const Node& pool, double fill, const Ints& own, const Ints& all, bool& count) {
   const Ints kernel = pool.attributes.Ints("kernel_shape");
   for (size_t i = 0; i < all.size(); ++i) {
-    if (kernel.size() * 2 != all.size() || all[i] >= kernel[i % kernel.size()]) return "the padding is as large as the pool's kernel";
+    const bool fits = kernel.size() * 2 == all.size() && all[i] < kernel[i % kernel.size()];
+    if (!fits) return "the padding is as large as the pool's kernel";
   }
   if (pool.op_type == "MaxPool") return fill == -INFINITY ? "" : "a MaxPool's own padding is not that number";
   if (fill != 0) return "an AveragePool's own padding is 0";

@@ -5,6 +5,8 @@
 #include <string_view>
 #include <unordered_map>
 
+#include <fmt/format.h>
+
 #include "ops/infer.h"
 #include "ops/op.h"
 #include "passes/queries.h"
@@ -25,7 +27,7 @@ int64_t MovedAxis(int64_t a, int rank) {
 bool HasChannels(const Graph& g, ValueId v) { return v != kNone && HasRank(g, v) && Rank(g, v) >= 3; }
 
 ValueId AddBefore(Graph& g, NodeId before, Node node) {
-  const ValueId out = g.AddValue(g.value(node.inputs[0]).name + "/" + node.op_type + "_" + std::to_string(g.num_values()));
+  const ValueId out = g.AddValue(fmt::format("{}/{}_{}", g.value(node.inputs[0]).name, node.op_type, g.num_values()));
   node.name = g.node(before).name;
   node.outputs = {out};
   InferNode(g, g.AddNode(std::move(node), before));
@@ -33,11 +35,15 @@ ValueId AddBefore(Graph& g, NodeId before, Node node) {
 }
 
 ValueId AddInts(Graph& g, NodeId id, const Ints& values) {
-  return g.AddConstant(g.node(id).name + "/ints_" + std::to_string(g.num_values()), IntTensor(values));
+  return g.AddConstant(fmt::format("{}/ints_{}", g.node(id).name, g.num_values()), IntTensor(values));
+}
+
+Node PickOf(ValueId from, ValueId indices) {
+  return {.op_type = "Gather", .inputs = {from, indices}, .attributes = {{"axis", int64_t{0}}}};
 }
 
 ValueId AddPick(Graph& g, NodeId id, ValueId from, const Ints& indices) {
-  return AddBefore(g, id, {.op_type = "Gather", .inputs = {from, AddInts(g, id, indices)}, .attributes = {{"axis", int64_t{0}}}});
+  return AddBefore(g, id, PickOf(from, AddInts(g, id, indices)));
 }
 
 /// The shape as a Reshape's target: at most one size is not a number, and none is 0.
@@ -75,7 +81,9 @@ LayoutRule OneToOne(const Node& n) {
 }
 
 Node Copy(const Node& n, std::vector<ValueId> inputs) {
-  return {.name = n.name, .op_type = n.op_type, .domain = n.domain, .inputs = std::move(inputs), .attributes = n.attributes};
+  Node out{.name = n.name, .op_type = n.op_type, .domain = n.domain, .attributes = n.attributes};
+  out.inputs = std::move(inputs);
+  return out;
 }
 
 // Each family has what FindLayoutRule and what ToChannelsLast do for it.
@@ -114,7 +122,8 @@ Node WriteBroadcast(Graph& g, NodeId id, std::vector<ValueId> inputs) {
     const std::vector<Dim> dims = Padded(shape, rank);
     const auto target = AsTarget(LayoutsAgree(dims) ? Permuted(dims, ToLast(rank)) : dims);
     if (const Tensor* constant = g.Constant(v)) {
-      v = g.AddConstant(g.value(v).name + "/last_" + std::to_string(g.num_values()), constant->Reshaped(Shape(*target)));
+      const std::string name = fmt::format("{}/last_{}", g.value(v).name, g.num_values());
+      v = g.AddConstant(name, constant->Reshaped(Shape(*target)));
       if (!LayoutsAgree(dims)) v = AddRelayout(g, v, ToLast(rank), id);
     } else {
       v = AddBefore(g, id, {.op_type = "Reshape", .inputs = {v, AddInts(g, id, *target)}});
@@ -125,7 +134,8 @@ Node WriteBroadcast(Graph& g, NodeId id, std::vector<ValueId> inputs) {
 
 // ---- One axis, named by an attribute.
 
-int64_t DefaultAxis(const Node& n) { return n.op_type == "Softmax" || n.op_type == "LogSoftmax" || n.op_type == "Hardmax" ? -1 : 0; }
+/// That of Softmax, LogSoftmax and Hardmax is the last.
+int64_t DefaultAxis(const Node& n) { return n.op_type.ends_with("max") ? -1 : 0; }
 
 std::optional<LayoutRule> FindAxis(const Graph& g, const Node& n) {
   LayoutRule rule = OneToOne(n);
@@ -146,9 +156,7 @@ Node WriteAxis(Graph& g, NodeId id, std::vector<ValueId> inputs) {
   return out;
 }
 
-// ---- Axes named by an input: the last one, and where it is left out, the first axes are meant.
-
-size_t AxesInput(const Node& n) { return n.op_type == "Slice" || n.op_type == "Pad" ? 3 : 1; }
+// ---- Axes named by an input. Where a Slice leaves it out the first axes are meant, for a Pad all.
 
 std::optional<LayoutRule> FindSlice(const Graph& g, const Node& n) {
   if (n.input(3) != kNone) return IntsConstant(g, n.input(3)) ? std::optional(OneToOne(n)) : std::nullopt;
@@ -266,9 +274,9 @@ Node WriteShape(Graph& g, NodeId id, std::vector<ValueId> inputs) {
   const int64_t start = inside(n.attributes.Int("start", 0)), end = inside(n.attributes.Int("end", rank));
   const Ints order = ToFirst(rank);
   const Ints picked(order.begin() + start, order.begin() + std::max(start, end));
-  const std::string name = n.name;
-  const ValueId shape = AddBefore(g, id, {.op_type = "Shape", .inputs = {inputs[0]}});
-  return {.name = name, .op_type = "Gather", .inputs = {shape, AddInts(g, id, picked)}, .attributes = {{"axis", int64_t{0}}}};
+  Node out = PickOf(AddBefore(g, id, {.op_type = "Shape", .inputs = {inputs[0]}}), AddInts(g, id, picked));
+  out.name = n.name;
+  return out;
 }
 
 std::optional<LayoutRule> FindResize(const Graph& g, const Node& n) {
@@ -293,8 +301,9 @@ Node WriteResize(Graph& g, NodeId id, std::vector<ValueId> inputs) {
 
 std::optional<LayoutRule> FindWindow(const Graph& g, const Node& n) {
   const std::string_view name = n.op_type == "Conv" ? "FusedConv" : std::string_view(n.op_type);
-  if (n.attributes.Int("channels_last", 0) != 0 || !IsFloat(g, n.input(0)) || Rank(g, n.input(0)) > 4) return std::nullopt;
-  if (!FindOp(kSlipwayDomain, name) || (n.output(1) != kNone)) return std::nullopt;
+  const bool last = n.attributes.Int("channels_last", 0) != 0;
+  if (last || !IsFloat(g, n.input(0)) || Rank(g, n.input(0)) > 4) return std::nullopt;
+  if (!FindOp(kSlipwayDomain, name) || n.output(1) != kNone) return std::nullopt;
   LayoutRule rule = OneToOne(n);
   if (n.op_type == "FusedConv" && n.input(3) != kNone) rule.inputs[3] = true;
   rule.wanted = true;
@@ -324,15 +333,20 @@ const Family* FindFamily(const Node& n) {
     const auto add = [&](const Family& family, Names names) {
       for (const std::string_view name : names) map->emplace(name, family);
     };
-    add(kUnary, {"Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "BitwiseNot", "Cast", "Ceil", "Celu", "Clip", "Cos", "Cosh",
-                 "Elu", "Erf", "Exp", "Floor", "Gelu", "HardSigmoid", "HardSwish", "Identity", "IsInf", "IsNaN", "LeakyRelu", "Log",
-                 "Mish", "Neg", "Not", "Reciprocal", "Relu", "Round", "Selu", "Shrink", "Sigmoid", "Sign", "Sin", "Sinh", "Softplus",
-                 "Softsign", "Sqrt", "Swish", "Tan", "Tanh", "ThresholdedRelu"});
-    add(kBroadcast, {"Add", "And", "BitShift", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "Div", "Equal", "Greater", "GreaterOrEqual",
-                     "Less", "LessOrEqual", "Max", "Mean", "Min", "Mod", "Mul", "Or", "PRelu", "Pow", "Sub", "Sum", "Where", "Xor"});
+    add(kUnary,
+        {"Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "BitwiseNot", "Cast", "Ceil", "Celu", "Clip",
+         "Cos", "Cosh", "Elu", "Erf", "Exp", "Floor", "Gelu", "HardSigmoid", "HardSwish", "Identity", "IsInf",
+         "IsNaN", "LeakyRelu", "Log", "Mish", "Neg", "Not", "Reciprocal", "Relu", "Round", "Selu", "Shrink",
+         "Sigmoid", "Sign", "Sin", "Sinh", "Softplus", "Softsign", "Sqrt", "Swish", "Tan", "Tanh",
+         "ThresholdedRelu"});
+    add(kBroadcast,
+        {"Add", "And", "BitShift", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "Div", "Equal", "Greater",
+         "GreaterOrEqual", "Less", "LessOrEqual", "Max", "Mean", "Min", "Mod", "Mul", "Or", "PRelu", "Pow",
+         "Sub", "Sum", "Where", "Xor"});
     add(kAxis, {"ArgMax", "ArgMin", "Concat", "Hardmax", "LogSoftmax", "Softmax", "Split"});
-    add(kReduce, {"ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd",
-                  "ReduceSum", "ReduceSumSquare"});
+    add(kReduce,
+        {"ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean", "ReduceMin",
+         "ReduceProd", "ReduceSum", "ReduceSumSquare"});
     add(kReshape, {"Flatten", "Reshape", "Squeeze", "Unsqueeze"});
     add({FindSlice, WriteSlice}, {"Slice"});
     add({FindPad, WritePad}, {"Pad"});

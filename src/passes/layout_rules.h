@@ -21,15 +21,16 @@ std::vector<int64_t> ToFirst(int rank);
 /// True where the two layouts hold the same bytes: one channel, or one place.
 bool LayoutsAgree(const SymbolicShape& shape);
 
-/// Whether and how the node can work with the channels last; nullopt where it cannot, or where what it works on has no channels.
+/// Whether and how the node can work with the channels last; nullopt where it cannot, or where what it works on has no
+/// channels.
 std::optional<LayoutRule> FindLayoutRule(const Graph& graph, const Node& node);
 
-/// The node in that form, reading `inputs` (those that the rule takes so are permuted already), its outputs yet to be set. Nodes that
-/// it needs before it are added before `id`.
+/// The node in that form, reading `inputs` (those that the rule takes so are permuted already), its outputs yet to be
+/// set. Nodes that it needs before it are added before `id`.
 Node ToChannelsLast(Graph& graph, NodeId id, std::vector<ValueId> inputs);
 
-/// The value under the other layout's shape, by a Transpose, or by a Reshape where the layouts agree; added before `before`. Gives
-/// `out` where that is a value yet without a producer.
+/// The value under the other layout's shape, by a Transpose, or by a Reshape where the layouts agree; added before
+/// `before`. Gives `out` where that is a value yet without a producer.
 ValueId AddRelayout(Graph& graph, ValueId v, const std::vector<int64_t>& perm, NodeId before, ValueId out = kNone);
 
 }  // namespace slipway

@@ -6,8 +6,8 @@
 
 namespace slipway {
 
-/// The cheapest way to part a directed graph in two: a source side and a sink side, the price being the sum of the edges that lead
-/// from the first to the second.
+/// The cheapest way to part a directed graph in two: a source side and a sink side, the price being the sum of the
+/// edges that lead from the first to the second.
 class MinCut {
  public:
   static constexpr int kSource = 0;
