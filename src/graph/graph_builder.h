@@ -22,16 +22,21 @@ class GraphBuilder {
   }
   ValueId Constant(Tensor value) { return graph.AddConstant(fmt::format("c{}", graph.num_values()), std::move(value)); }
   ValueId Scalar(float value) { return Constant(Tensor::From<float>({}, {value})); }
-  ValueId Floats(Shape shape, const std::vector<float>& values) { return Constant(Tensor::From<float>(std::move(shape), values)); }
+  ValueId Floats(Shape shape, const std::vector<float>& values) {
+    return Constant(Tensor::From<float>(std::move(shape), values));
+  }
   ValueId Ints(const std::vector<int64_t>& values) {
     return Constant(Tensor::From<int64_t>({static_cast<int64_t>(values.size())}, values));
   }
-  ValueId Add(std::string_view op_type, std::vector<ValueId> inputs, Attributes attributes = {}, std::string_view domain = kOnnxDomain) {
+  ValueId Add(std::string_view op_type, std::vector<ValueId> inputs, Attributes attributes = {},
+              std::string_view domain = kOnnxDomain) {
     return AddMany(op_type, std::move(inputs), 1, std::move(attributes), domain)[0];
   }
-  std::vector<ValueId> AddMany(std::string_view op_type, std::vector<ValueId> inputs, int outputs, Attributes attributes = {},
-                               std::string_view domain = kOnnxDomain) {
-    Node node{.op_type = std::string(op_type), .domain = std::string(domain), .inputs = std::move(inputs),
+  std::vector<ValueId> AddMany(std::string_view op_type, std::vector<ValueId> inputs, int outputs,
+                               Attributes attributes = {}, std::string_view domain = kOnnxDomain) {
+    Node node{.op_type = std::string(op_type),
+              .domain = std::string(domain),
+              .inputs = std::move(inputs),
               .attributes = std::move(attributes)};
     for (int i = 0; i < outputs; ++i) node.outputs.push_back(graph.AddValue(fmt::format("v{}", graph.num_values())));
     const std::vector<ValueId> out = node.outputs;

@@ -16,8 +16,8 @@ struct Skip {
 };
 inline constexpr Skip kNoMatch = {};
 
-/// A change to a graph, written down but not made: new constants, new nodes, and which values they replace. Ids of new values
-/// follow those of the graph, so that new nodes may read both.
+/// A change to a graph, written down but not made: new constants, new nodes, and which values they replace. Ids of new
+/// values follow those of the graph, so that new nodes may read both.
 class Patch {
  public:
   struct NewConstant {
@@ -34,12 +34,13 @@ class Patch {
 
   ValueId Constant(Tensor value, std::string name_hint);
   /// A new node with one output, whose id it returns.
-  ValueId Add(std::string_view op_type, std::vector<ValueId> inputs, Attributes attributes = {}, std::string_view domain = kOnnxDomain);
+  ValueId Add(std::string_view op_type, std::vector<ValueId> inputs, Attributes attributes = {},
+              std::string_view domain = kOnnxDomain);
   /// The same with `outputs` outputs; those not in use are to be left out by passing false.
   std::vector<ValueId> AddMany(std::string_view op_type, std::vector<ValueId> inputs, const std::vector<bool>& outputs,
                                Attributes attributes = {}, std::string_view domain = kOnnxDomain);
-  /// Every use of `old_value` becomes a use of `with`: one of the graph's own values or a new one, of the same type. What is left
-  /// without users goes.
+  /// Every use of `old_value` becomes a use of `with`: one of the graph's own values or a new one, of the same type.
+  /// What is left without users goes.
   void Replace(ValueId old_value, ValueId with) { replacements_.push_back({old_value, with}); }
 
   bool IsNew(ValueId id) const { return id >= first_; }

@@ -18,7 +18,7 @@ struct PatternNode {
   enum class Kind { kNumber, kCall, kSum, kProduct, kConst, kAny };  // the most telling first: tried in this order
   Kind kind;
   double number = 0;
-  std::string name;     // of the capture
+  std::string name;  // of the capture
   std::string op_type;
   std::string domain;
   std::vector<Item> items;
@@ -57,7 +57,8 @@ Pattern Combine(Kind kind, const Pattern& a, const Pattern& b, bool invert_b) {
 
 }  // namespace
 
-Pattern::Pattern(double number) : node_(std::make_shared<const PatternNode>(PatternNode{.kind = Kind::kNumber, .number = number})) {}
+Pattern::Pattern(double number)
+    : node_(std::make_shared<const PatternNode>(PatternNode{.kind = Kind::kNumber, .number = number})) {}
 
 Pattern Pattern::Named(std::string_view name) const {
   PatternNode copy = *node_;
@@ -114,7 +115,8 @@ struct Leaf {
   bool inverse = false;
 };
 
-/// The leaves are to be matched with the items, one each, in any order; with one item and one leaf that is a plain match.
+/// The leaves are to be matched with the items, one each, in any order; with one item and one leaf that is a plain
+/// match.
 struct Goal {
   Kind kind = Kind::kProduct;  // of the sum or product; numbers are inverted by it
   std::vector<const Item*> items;
@@ -132,7 +134,8 @@ class Matcher {
 
   std::optional<Match> Solve(State state) {
     if (++steps_ > kMaxSteps) return std::nullopt;
-    if (state.goals.empty()) return InteriorIsPrivate(state.match) ? std::optional(std::move(state.match)) : std::nullopt;
+    if (state.goals.empty())
+      return InteriorIsPrivate(state.match) ? std::optional(std::move(state.match)) : std::nullopt;
     Goal goal = std::move(state.goals.back());
     state.goals.pop_back();
     const Item* item = goal.items.front();
@@ -167,7 +170,8 @@ class Matcher {
       }
       case Kind::kCall: {
         const Node* node = graph_.Producer(leaf.value);
-        if (!node || !node->Is(p.op_type, p.domain) || node->output(0) != leaf.value || node->inputs.size() < p.items.size()) {
+        if (!node || !node->Is(p.op_type, p.domain) || node->output(0) != leaf.value ||
+            node->inputs.size() < p.items.size()) {
           return std::nullopt;
         }
         state.match.nodes.push_back(graph_.value(leaf.value).producer);
@@ -184,8 +188,10 @@ class Matcher {
     return std::nullopt;
   }
 
-  /// Every way to take the chain apart into as many leaves as the pattern has items. Leaves before `from` stay as they are.
-  std::optional<Match> MatchChain(const State& state, const PatternNode& p, const std::vector<Leaf>& leaves, size_t from, bool apart) {
+  /// Every way to take the chain apart into as many leaves as the pattern has items. Leaves before `from` stay as they
+  /// are.
+  std::optional<Match> MatchChain(const State& state, const PatternNode& p, const std::vector<Leaf>& leaves,
+                                  size_t from, bool apart) {
     if (++steps_ > kMaxSteps) return std::nullopt;
     if (apart && leaves.size() == p.items.size()) {
       State next = state;

@@ -13,9 +13,9 @@ namespace slipway {
 
 struct PatternNode;
 
-/// A sub-graph to look for, written as the maths: `x * (Erf(x / kSqrt2) + 1.0) * 0.5`. Sums and products match in every order and
-/// bracketing. Dividing by a number is multiplying by its reciprocal, subtracting one is adding its negative, and p * p is Pow(p, 2).
-/// A number matches a float constant of one element, of any shape, within a relative 1e-4.
+/// A sub-graph to look for, written as the maths: `x * (Erf(x / kSqrt2) + 1.0) * 0.5`. Sums and products match in every
+/// order and bracketing. Dividing by a number is multiplying by its reciprocal, subtracting one is adding its negative,
+/// and p * p is Pow(p, 2). A number matches a float constant of one element, of any shape, within a relative 1e-4.
 class Pattern {
  public:
   Pattern(double number);  // NOLINT(google-explicit-constructor)
@@ -33,8 +33,8 @@ class Pattern {
 Pattern Any(std::string_view name);
 /// Any constant.
 Pattern Const(std::string_view name);
-/// Output 0 of a node whose first inputs match these. Further inputs and the attributes are the rule's to check, by the node that
-/// Match::Producer gives for a Named pattern.
+/// Output 0 of a node whose first inputs match these. Further inputs and the attributes are the rule's to check, by the
+/// node that Match::Producer gives for a Named pattern.
 Pattern Call(std::string_view op_type, std::vector<Pattern> inputs, std::string_view domain = kOnnxDomain);
 
 Pattern operator+(const Pattern& a, const Pattern& b);
@@ -58,8 +58,8 @@ struct Match {
   ValueId operator[](std::string_view name) const;
 };
 
-/// Matches the pattern with what node `root` gives. Values between the matched nodes have no other users and are not outputs of the
-/// graph; nullopt where there is no such match. The pattern must outlive the match.
+/// Matches the pattern with what node `root` gives. Values between the matched nodes have no other users and are not
+/// outputs of the graph; nullopt where there is no such match. The pattern must outlive the match.
 std::optional<Match> Find(const Graph& graph, NodeId root, const Pattern& pattern);
 
 /// The number in a float constant of one element.

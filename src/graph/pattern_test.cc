@@ -27,11 +27,16 @@ TEST(Pattern, MatchesEveryBracketing) {
     return b.Add("Add", {b.Add("Erf", {b.Add("Div", {x, b.Scalar(1.41421354f)})}), b.Scalar(1)});
   };
   const Case cases[] = {
-      {"(x * e) * half", [&](auto& b, ValueId x) { return b.Add("Mul", {b.Add("Mul", {x, inner(b, x)}), b.Scalar(0.5f)}); }, true},
-      {"x * (e * half)", [&](auto& b, ValueId x) { return b.Add("Mul", {x, b.Add("Mul", {inner(b, x), b.Scalar(0.5f)})}); }, true},
-      {"half * (e * x)", [&](auto& b, ValueId x) { return b.Add("Mul", {b.Scalar(0.5f), b.Add("Mul", {inner(b, x), x})}); }, true},
-      {"(half * x) * e", [&](auto& b, ValueId x) { return b.Add("Mul", {b.Add("Mul", {b.Scalar(0.5f), x}), inner(b, x)}); }, true},
-      {"(x / 2) * e", [&](auto& b, ValueId x) { return b.Add("Mul", {b.Add("Div", {x, b.Scalar(2)}), inner(b, x)}); }, true},
+      {"(x * e) * half",
+       [&](auto& b, ValueId x) { return b.Add("Mul", {b.Add("Mul", {x, inner(b, x)}), b.Scalar(0.5f)}); }, true},
+      {"x * (e * half)",
+       [&](auto& b, ValueId x) { return b.Add("Mul", {x, b.Add("Mul", {inner(b, x), b.Scalar(0.5f)})}); }, true},
+      {"half * (e * x)",
+       [&](auto& b, ValueId x) { return b.Add("Mul", {b.Scalar(0.5f), b.Add("Mul", {inner(b, x), x})}); }, true},
+      {"(half * x) * e",
+       [&](auto& b, ValueId x) { return b.Add("Mul", {b.Add("Mul", {b.Scalar(0.5f), x}), inner(b, x)}); }, true},
+      {"(x / 2) * e", [&](auto& b, ValueId x) { return b.Add("Mul", {b.Add("Div", {x, b.Scalar(2)}), inner(b, x)}); },
+       true},
       {"(x * e) / [[2]]",
        [&](auto& b, ValueId x) { return b.Add("Div", {b.Add("Mul", {x, inner(b, x)}), b.Floats({1, 1}, {2})}); }, true},
       {"e with 1 + erf(k * x)",
@@ -46,7 +51,8 @@ TEST(Pattern, MatchesEveryBracketing) {
          return b.Add("Mul", {b.Add("Mul", {x, e}), b.Scalar(0.5f)});
        },
        true},
-      {"another constant", [&](auto& b, ValueId x) { return b.Add("Mul", {b.Add("Mul", {x, inner(b, x)}), b.Scalar(0.6f)}); }, false},
+      {"another constant",
+       [&](auto& b, ValueId x) { return b.Add("Mul", {b.Add("Mul", {x, inner(b, x)}), b.Scalar(0.6f)}); }, false},
       {"another x",
        [&](auto& b, ValueId x) {
          return b.Add("Mul", {b.Add("Mul", {b.Input("y", {2, 3}), inner(b, x)}), b.Scalar(0.5f)});

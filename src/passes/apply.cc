@@ -9,14 +9,14 @@ namespace slipway {
 namespace {
 
 bool IsUsed(const Graph& graph, const Node& node) {
-  return std::any_of(node.outputs.begin(), node.outputs.end(), [&](ValueId v) {
-    return v != kNone && (!graph.value(v).users.empty() || graph.IsOutput(v));
-  });
+  return std::any_of(node.outputs.begin(), node.outputs.end(),
+                     [&](ValueId v) { return v != kNone && (!graph.value(v).users.empty() || graph.IsOutput(v)); });
 }
 
 class Applier {
  public:
-  Applier(Graph& graph, NodeId root, Patch patch) : graph_(graph), root_(root), place_(root), patch_(std::move(patch)) {}
+  Applier(Graph& graph, NodeId root, Patch patch)
+      : graph_(graph), root_(root), place_(root), patch_(std::move(patch)) {}
 
   std::string_view Apply() {
     if (!patch_.nodes().empty() && !FindPlace()) return "the new nodes would come before what they read";
@@ -105,7 +105,8 @@ class Applier {
   void Rewire(ValueId old_value, ValueId with) {
     if (old_value == with) return;
     if (!graph_.IsOutput(old_value)) return graph_.ReplaceUses(old_value, with);
-    // A graph output keeps its name: what stands in for it takes the name over where it is free to, and is copied where not.
+    // A graph output keeps its name: what stands in for it takes the name over where it is free to, and is copied where
+    // not.
     if (const Tensor* constant = graph_.Constant(with)) return graph_.MakeConstant(old_value, *constant);
     if (graph_.value(with).producer != kNone && !graph_.IsOutput(with)) {
       graph_.ReplaceUses(old_value, with);
@@ -139,7 +140,9 @@ class Applier {
 
 }  // namespace
 
-std::string_view ApplyPatch(Graph& graph, NodeId root, Patch patch) { return Applier(graph, root, std::move(patch)).Apply(); }
+std::string_view ApplyPatch(Graph& graph, NodeId root, Patch patch) {
+  return Applier(graph, root, std::move(patch)).Apply();
+}
 
 int RemoveUnused(Graph& graph, NodeId id) {
   int removed = 0;

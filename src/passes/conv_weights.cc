@@ -34,9 +34,11 @@ Result FoldIntoConv(const Graph& graph, const Node& conv, ValueId replaced, cons
     Tensor sum(DType::kFloat, {channels});
     for (int64_t c = 0; c < channels; ++c) {
       const double old = bias ? bias->data<float>()[c] : 0.0;
-      sum.data<float>()[c] = static_cast<float>(old * (scale.empty() ? 1.0 : scale[c]) + (shift.empty() ? 0.0 : shift[c]));
+      sum.data<float>()[c] =
+          static_cast<float>(old * (scale.empty() ? 1.0 : scale[c]) + (shift.empty() ? 0.0 : shift[c]));
     }
-    inputs[2] = patch.Constant(std::move(sum), bias ? graph.value(conv.input(2)).name : graph.value(replaced).name + "/bias");
+    inputs[2] =
+        patch.Constant(std::move(sum), bias ? graph.value(conv.input(2)).name : graph.value(replaced).name + "/bias");
   }
   patch.Replace(replaced, patch.Add("Conv", Trimmed(std::move(inputs)), conv.attributes));
   return patch;

@@ -34,7 +34,8 @@ Result OnIdentity(const Graph& g, const Node& n) {
 Result OnDropout(const Graph& g, const Node& n) {
   const ValueId training = n.input(2);
   if (training != kNone && UniformConstant(g, training) != 0.0) return Skip{"it may be training"};
-  if (n.output(1) != kNone && (g.IsOutput(n.output(1)) || !g.value(n.output(1)).users.empty())) return Skip{"the mask is in use"};
+  if (n.output(1) != kNone && (g.IsOutput(n.output(1)) || !g.value(n.output(1)).users.empty()))
+    return Skip{"the mask is in use"};
   Patch patch(g);
   patch.Replace(n.output(0), n.input(0));
   return patch;
@@ -159,25 +160,47 @@ Result OnWhere(const Graph& g, const Node& n) {
   return SameShape(g, winner, n.output(0)) ? ReplaceBy(g, n, winner) : Skip{"the side chosen is broadcast"};
 }
 
-Result OnSingle(const Graph& g, const Node& n) { return n.inputs.size() == 1 ? ReplaceBy(g, n, n.inputs[0]) : kNoMatch; }
+Result OnSingle(const Graph& g, const Node& n) {
+  return n.inputs.size() == 1 ? ReplaceBy(g, n, n.inputs[0]) : kNoMatch;
+}
 
 using Handler = Result (*)(const Graph&, const Node&);
 const std::unordered_map<std::string_view, Handler>& Handlers() {
   static const std::unordered_map<std::string_view, Handler> handlers = {
-      {"Identity", OnIdentity}, {"Dropout", OnDropout},   {"Cast", OnCast},       {"CastLike", OnCast},
-      {"Transpose", OnTranspose}, {"Reshape", OnReshape}, {"Flatten", OnReshape}, {"Squeeze", OnReshape},
-      {"Unsqueeze", OnReshape}, {"Expand", FirstIfSameShape}, {"Tile", FirstIfSameShape}, {"Slice", OnSlice},
-      {"Pad", OnPad},           {"Concat", OnConcat},     {"Mul", OnMul},         {"Div", OnDivOrPow},
-      {"Pow", OnDivOrPow},      {"Add", OnAdd},           {"Sub", OnSub},         {"And", OnLogic},
-      {"Or", OnLogic},          {"Where", OnWhere},       {"Sum", OnSingle},      {"Max", OnSingle},
-      {"Min", OnSingle},        {"Mean", OnSingle},
+      {"Identity", OnIdentity},
+      {"Dropout", OnDropout},
+      {"Cast", OnCast},
+      {"CastLike", OnCast},
+      {"Transpose", OnTranspose},
+      {"Reshape", OnReshape},
+      {"Flatten", OnReshape},
+      {"Squeeze", OnReshape},
+      {"Unsqueeze", OnReshape},
+      {"Expand", FirstIfSameShape},
+      {"Tile", FirstIfSameShape},
+      {"Slice", OnSlice},
+      {"Pad", OnPad},
+      {"Concat", OnConcat},
+      {"Mul", OnMul},
+      {"Div", OnDivOrPow},
+      {"Pow", OnDivOrPow},
+      {"Add", OnAdd},
+      {"Sub", OnSub},
+      {"And", OnLogic},
+      {"Or", OnLogic},
+      {"Where", OnWhere},
+      {"Sum", OnSingle},
+      {"Max", OnSingle},
+      {"Min", OnSingle},
+      {"Mean", OnSingle},
   };
   return handlers;
 }
 
 }  // namespace
 
-/// Nodes that give what they get: by their kind, their constants, or shapes that are known to be the same; and pairs that do.
+/// Nodes that give what they get: by their kind, their constants, or shapes that are known to be the same; and pairs
+/// that do.
 Result EliminateIdentities(const Graph& graph, NodeId id) {
   const Node& node = graph.node(id);
   if (!node.domain.empty() || node.output(0) == kNone) return kNoMatch;

@@ -11,8 +11,8 @@ namespace slipway {
 inline constexpr std::string_view kFusedConv = "FusedConv";
 inline constexpr std::string_view kFusedMatMul = "FusedMatMul";
 
-/// A convolution or matrix product that has no activation yet, so that more can be done to its result before that is stored.
-/// The plain ONNX operators and Slipway's fused ones look the same here.
+/// A convolution or matrix product that has no activation yet, so that more can be done to its result before that is
+/// stored. The plain ONNX operators and Slipway's fused ones look the same here.
 struct OpenProducer {
   const Node* node;
   bool is_conv;

@@ -69,7 +69,7 @@ class Folder {
     for (size_t i = 0; i < values.size(); ++i) {
       const Tensor* t = graph_.Constant(node.inputs[i]);
       if (t) values[i] = *t;
-      if (t) bytes += t->bytes();
+      if (t && graph_.HasOneUse(node.inputs[i])) bytes += t->bytes();  // else it stays in memory all the same
       inputs.push_back(t ? &values[i] : nullptr);
     }
     if (OutputBytes(node) > bytes) {
@@ -85,7 +85,8 @@ class Folder {
       return false;
     }
     const std::vector<ValueId> outputs = node.outputs;
-    if (!std::all_of(results.begin(), results.end(), [](const Value& v) { return v.empty() || v.is_tensor(); })) return false;
+    if (!std::all_of(results.begin(), results.end(), [](const Value& v) { return v.empty() || v.is_tensor(); }))
+      return false;
     for (size_t i = 0; i < outputs.size(); ++i) {
       if (outputs[i] != kNone) graph_.MakeConstant(outputs[i], std::move(results[i].tensor()));
     }

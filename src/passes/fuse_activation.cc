@@ -26,7 +26,8 @@ std::optional<Activation> AsActivation(const Graph& graph, const Node& n) {
   const std::string& type = n.op_type;
   if (type == "Relu" || type == "Sigmoid" || type == "Tanh" || type == "HardSwish") return Activation{type};
   if (type == "LeakyRelu") return Activation{type, n.attributes.Float("alpha", 0.01f)};
-  if (type == "HardSigmoid") return Activation{type, n.attributes.Float("alpha", 0.2f), n.attributes.Float("beta", 0.5f)};
+  if (type == "HardSigmoid")
+    return Activation{type, n.attributes.Float("alpha", 0.2f), n.attributes.Float("beta", 0.5f)};
   if (type == "Gelu") return Activation{n.attributes.String("approximate", "none") == "tanh" ? "GeluTanh" : "Gelu"};
   if (type == "Swish" && n.attributes.Float("alpha", 1.0f) == 1.0f) return Activation{type, 1.0f};
   if (type == "Clip") {

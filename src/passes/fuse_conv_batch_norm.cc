@@ -17,7 +17,8 @@ Result FuseConvBatchNorm(const Graph& graph, NodeId id) {
   const Tensor* parts[4];  // scale, bias, mean, variance
   for (int i = 0; i < 4; ++i) {
     parts[i] = FloatConstant(graph, norm.input(i + 1));
-    if (!parts[i] || parts[i]->size() != channels) return Skip{"its parameters are not constants of the Conv's channels"};
+    if (!parts[i] || parts[i]->size() != channels)
+      return Skip{"its parameters are not constants of the Conv's channels"};
   }
   const double epsilon = norm.attributes.Float("epsilon", 1e-5f);
   std::vector<double> scale(channels), shift(channels);

@@ -5,7 +5,8 @@
 namespace slipway {
 namespace {
 
-/// The constant as one number a channel: of one element, or with only the axis at `channels` of a result of `rank` axes.
+/// The constant as one number a channel: of one element, or with only the axis at `channels` of a result of `rank`
+/// axes.
 std::optional<std::vector<double>> PerChannel(const Graph& graph, ValueId v, int rank, int64_t channels) {
   const Tensor* t = FloatConstant(graph, v);
   if (!t || t->shape().rank() > rank) return std::nullopt;

@@ -12,7 +12,8 @@ Result FuseLayerNorm(const Graph& graph, NodeId id) {
   static const Pattern kForms[] = {kPlain * Const("gamma") + Const("beta"), kPlain * Const("gamma"), kPlain};
   if (!MayEndNormalization(graph.node(id))) return kNoMatch;
   for (const Pattern& form : kForms) {
-    if (const auto match = Find(graph, id, form)) return Normalization(graph, id, *match, {"mean", "variance"}, "LayerNormalization");
+    if (const auto match = Find(graph, id, form))
+      return Normalization(graph, id, *match, {"mean", "variance"}, "LayerNormalization");
   }
   return kNoMatch;
 }

@@ -61,7 +61,8 @@ Result FromAdd(const Graph& graph, const Node& add) {
     if (!bias) continue;
     std::vector<ValueId> inputs = producer->Inputs();
     inputs[2] = *bias;
-    patch.Replace(add.output(0), patch.Add(kFusedMatMul, Trimmed(std::move(inputs)), producer->node->attributes, kSlipwayDomain));
+    patch.Replace(add.output(0),
+                  patch.Add(kFusedMatMul, Trimmed(std::move(inputs)), producer->node->attributes, kSlipwayDomain));
     return patch;
   }
   return kNoMatch;

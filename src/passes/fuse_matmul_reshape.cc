@@ -16,8 +16,8 @@ bool SameButLast(const SymbolicShape& shape, const SymbolicShape& x, const Dim& 
 
 }  // namespace
 
-/// Axes put together for a product with a matrix and taken apart after it: the fused product does with any number of axes, and what
-/// follows the second Reshape comes next to it.
+/// Axes put together for a product with a matrix and taken apart after it: the fused product does with any number of
+/// axes, and what follows the second Reshape comes next to it.
 Result FuseMatMulReshape(const Graph& graph, NodeId id) {
   const Node& after = graph.node(id);
   if (!after.Is("Reshape")) return kNoMatch;
@@ -30,14 +30,16 @@ Result FuseMatMulReshape(const Graph& graph, NodeId id) {
   const ValueId x = before->input(0);
   if (!HasRank(graph, x) || !HasRank(graph, after.output(0)) || Rank(graph, x) < 2) return kNoMatch;
   if (Rank(graph, product.input(0)) != 2 || Rank(graph, product.input(1)) != 2) return kNoMatch;
-  if (!(ShapeOf(graph, x).dims().back() == ShapeOf(graph, product.input(0))[1])) return Skip{"the last axis does not stay"};
+  if (!(ShapeOf(graph, x).dims().back() == ShapeOf(graph, product.input(0))[1]))
+    return Skip{"the last axis does not stay"};
   if (!SameButLast(ShapeOf(graph, after.output(0)), ShapeOf(graph, x), ShapeOf(graph, after.input(0)).dims().back())) {
     return Skip{"the axes are not known to be taken apart as they were"};
   }
   std::vector<ValueId> inputs = producer->Inputs();
   inputs[0] = x;
   Patch patch(graph);
-  patch.Replace(after.output(0), patch.Add(kFusedMatMul, Trimmed(std::move(inputs)), product.attributes, kSlipwayDomain));
+  patch.Replace(after.output(0),
+                patch.Add(kFusedMatMul, Trimmed(std::move(inputs)), product.attributes, kSlipwayDomain));
   return patch;
 }
 

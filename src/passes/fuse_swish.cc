@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include "passes/passes.h"
 #include "passes/queries.h"
 
@@ -5,7 +7,8 @@ namespace slipway {
 namespace {
 
 bool IsHardSwishGate(const Node& gate) {
-  return std::abs(gate.attributes.Float("alpha", 0.2f) - 1.0f / 6) < 1e-5f && gate.attributes.Float("beta", 0.5f) == 0.5f;
+  return std::abs(gate.attributes.Float("alpha", 0.2f) - 1.0f / 6) < 1e-5f &&
+         gate.attributes.Float("beta", 0.5f) == 0.5f;
 }
 
 }  // namespace

@@ -108,10 +108,12 @@ TEST(Fusions, Normalizations) {
              b.Output(b.Add("Add", {b.Add("Mul", {Weights(b, {8}), n}), Weights(b, {8})}));
            },
            {"LayerNormalization"}},
-          {"with scale", [](GraphBuilder& b) { b.Output(b.Add("Mul", {Normalized(b, b.Input("x", {2, 8}), 1), Weights(b, {8})})); },
+          {"with scale",
+           [](GraphBuilder& b) { b.Output(b.Add("Mul", {Normalized(b, b.Input("x", {2, 8}), 1), Weights(b, {8})})); },
            {"LayerNormalization"}},
           {"plain", [](GraphBuilder& b) { b.Output(Normalized(b, b.Input("x", {2, 8}), -1)); }, {"LayerNormalization"}},
-          {"over another axis stays", [](GraphBuilder& b) { b.Output(Normalized(b, b.Input("x", {2, 8, 3}), 1)); },
+          {"over another axis stays",
+           [](GraphBuilder& b) { b.Output(Normalized(b, b.Input("x", {2, 8, 3}), 1)); },
            {"ReduceMean", "Sub", "Pow", "ReduceMean", "Add", "Sqrt", "Div"}},
           {"RMS",
            [](GraphBuilder& b) {
@@ -154,17 +156,21 @@ ValueId ConvOf(GraphBuilder& b, ValueId x, int64_t out, int64_t in, bool bias) {
 
 TEST(Fusions, IntoConv) {
   const auto norm = [](GraphBuilder& b, ValueId x) {
-    return b.Add("BatchNormalization", {x, Weights(b, {4}), Weights(b, {4}), Weights(b, {4}), b.Floats({4}, {0.5f, 1, 2, 3})});
+    return b.Add("BatchNormalization",
+                 {x, Weights(b, {4}), Weights(b, {4}), Weights(b, {4}), b.Floats({4}, {0.5f, 1, 2, 3})});
   };
   CheckPasses(
       {
-          {"BatchNormalization", [=](GraphBuilder& b) { b.Output(norm(b, ConvOf(b, b.Input("x", {kBatch, 3, 5, 5}), 4, 3, false))); }, {"Conv"}},
+          {"BatchNormalization",
+           [=](GraphBuilder& b) { b.Output(norm(b, ConvOf(b, b.Input("x", {kBatch, 3, 5, 5}), 4, 3, false))); },
+           {"Conv"}},
           {"BatchNormalization after a bias, then Relu",
            [=](GraphBuilder& b) {
              b.Output(b.Add("Relu", {norm(b, ConvOf(b, b.Input("x", {kBatch, 3, 5, 5}), 4, 3, true))}), "y");
            },
            {"FusedConv"}},
-          {"BatchNormalization alone stays", [=](GraphBuilder& b) { b.Output(norm(b, b.Input("x", {kBatch, 4, 5, 5}))); },
+          {"BatchNormalization alone stays",
+           [=](GraphBuilder& b) { b.Output(norm(b, b.Input("x", {kBatch, 4, 5, 5}))); },
            {"BatchNormalization"}},
           {"a convolution used twice stays",
            [=](GraphBuilder& b) {
@@ -181,7 +187,9 @@ TEST(Fusions, IntoConv) {
            },
            {"Conv"}},
           {"a bias along another axis stays",
-           [=](GraphBuilder& b) { b.Output(b.Add("Add", {ConvOf(b, b.Input("x", {kBatch, 3, 5, 4}), 4, 3, false), Weights(b, {4})})); },
+           [=](GraphBuilder& b) {
+             b.Output(b.Add("Add", {ConvOf(b, b.Input("x", {kBatch, 3, 5, 4}), 4, 3, false), Weights(b, {4})}));
+           },
            {"Conv", "Add"}},
           {"residual, then Relu",
            [=](GraphBuilder& b) {
@@ -234,8 +242,17 @@ TEST(Fusions, IntoMatMul) {
                             {{"alpha", 0.5f}, {"beta", 2.0f}, {"transB", int64_t{1}}}));
            },
            {"FusedMatMul"}},
+          {"a large matrix transposed that something else reads too",
+           [](GraphBuilder& b) {
+             const ValueId table = Weights(b, {1100, 256});
+             const ValueId x = b.Add("Gather", {table, b.Input("ids", {kBatch}, DType::kInt64)});
+             b.Output(b.Add("MatMul", {x, b.Add("Transpose", {table})}));
+           },
+           {"Gather", "FusedMatMul"}},
           {"Gemm with a column for C stays",
-           [](GraphBuilder& b) { b.Output(b.Add("Gemm", {b.Input("x", {3, 8}), Weights(b, {8, 4}), Weights(b, {3, 1})})); },
+           [](GraphBuilder& b) {
+             b.Output(b.Add("Gemm", {b.Input("x", {3, 8}), Weights(b, {8, 4}), Weights(b, {3, 1})}));
+           },
            {"Gemm"}},
           {"a bias that makes the result larger stays",
            [](GraphBuilder& b) {
@@ -250,6 +267,13 @@ TEST(Fusions, IntoMatMul) {
              b.Output(b.Add("Add", {x, b.Add("Reshape", {y, b.Ints({-1, 3, 8})})}));
            },
            {"FusedMatMul"}},
+          {"Gemm of other axes, Reshape, residual",
+           [](GraphBuilder& b) {
+             const ValueId flat = b.Add("Reshape", {b.Input("x", {kBatch, 3, 2, 4}), b.Ints({-1, 8})});
+             const ValueId y = b.Add("Gemm", {flat, Weights(b, {8, 5}), Weights(b, {5})});
+             b.Output(b.Add("Add", {b.Input("r", {kBatch, 3, 5}), b.Add("Reshape", {y, b.Ints({-1, 3, 5})})}));
+           },
+           {"Reshape", "Reshape", "FusedMatMul", "Reshape"}},
       },
       kLevel2);
 }

@@ -18,10 +18,18 @@ Tensor Filled(DType type, int64_t size, float number) {
   Tensor t(type, {size});
   const auto fill = [&]<class T>() { std::fill_n(t.data<T>(), size, static_cast<T>(number)); };
   switch (type) {
-    case DType::kDouble: fill.operator()<double>(); break;
-    case DType::kFloat16: fill.operator()<Float16>(); break;
-    case DType::kBFloat16: fill.operator()<BFloat16>(); break;
-    default: fill.operator()<float>(); break;
+    case DType::kDouble:
+      fill.operator()<double>();
+      break;
+    case DType::kFloat16:
+      fill.operator()<Float16>();
+      break;
+    case DType::kBFloat16:
+      fill.operator()<BFloat16>();
+      break;
+    default:
+      fill.operator()<float>();
+      break;
   }
   return t;
 }
@@ -40,13 +48,16 @@ Result Normalization(const Graph& graph, NodeId id, const Match& match, std::ini
   const Dim& last = ShapeOf(graph, x).dims().back();
   if (!last.is_const()) return Skip{"the last axis is not a number"};
   const ValueId gamma = match["gamma"], beta = match["beta"];
-  const auto scale = gamma == kNone ? Filled(ElemOf(graph, x), last.value(), 1) : AlongLastAxis(graph, gamma, last.value());
+  const auto scale =
+      gamma == kNone ? Filled(ElemOf(graph, x), last.value(), 1) : AlongLastAxis(graph, gamma, last.value());
   const auto bias = beta == kNone ? std::nullopt : AlongLastAxis(graph, beta, last.value());
-  if (!scale || (beta != kNone && !bias)) return Skip{"the scale or bias is not one number an element of the last axis"};
+  if (!scale || (beta != kNone && !bias))
+    return Skip{"the scale or bias is not one number an element of the last axis"};
   Patch patch(graph);
   std::vector<ValueId> inputs = {x, patch.Constant(*scale, "scale")};
   if (bias) inputs.push_back(patch.Constant(*bias, "bias"));
-  patch.Replace(output, patch.Add(op_type, std::move(inputs), {{"axis", int64_t{-1}}, {"epsilon", static_cast<float>(*epsilon)}}));
+  patch.Replace(output, patch.Add(op_type, std::move(inputs),
+                                  {{"axis", int64_t{-1}}, {"epsilon", static_cast<float>(*epsilon)}}));
   return patch;
 }
 

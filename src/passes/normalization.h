@@ -8,8 +8,8 @@
 
 namespace slipway {
 
-/// A normalization over the last axis taken apart, as node `op_type`. The match has x, eps, the ReduceMeans called `means`, and
-/// where there are any gamma and beta.
+/// A normalization over the last axis taken apart, as node `op_type`. The match has x, eps, the ReduceMeans called
+/// `means`, and where there are any gamma and beta.
 Result Normalization(const Graph& graph, NodeId id, const Match& match, std::initializer_list<std::string_view> means,
                      const char* op_type);
 

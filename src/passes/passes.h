@@ -21,7 +21,8 @@ Sweep FoldConstants, MergeDuplicates, EliminateDeadCode;
 Rule EliminateIdentities;
 Rule FuseGelu, FuseSwish, FuseLayerNorm, FuseRmsNorm;
 Rule FoldPad;
+Rule FuseConvBatchNorm, FuseConvBias, FuseMatMulTranspose, FuseMatMulBias, FuseMatMulReshape;
+Rule FuseResidual, FuseActivation, FuseSkipLayerNorm;
 Sweep ChannelsLast;
-Rule FuseConvBatchNorm, FuseConvBias, FuseMatMulBias, FuseMatMulReshape, FuseResidual, FuseActivation, FuseSkipLayerNorm;
 
 }  // namespace slipway

@@ -33,6 +33,7 @@ constexpr Pass kPipeline[] = {
     {.name = "FoldPad", .level = 2, .rule = FoldPad},
     {.name = "FuseConvBatchNorm", .level = 2, .rule = FuseConvBatchNorm},
     {.name = "FuseConvBias", .level = 2, .rule = FuseConvBias},
+    {.name = "FuseMatMulTranspose", .level = 2, .rule = FuseMatMulTranspose},
     {.name = "FuseMatMulBias", .level = 2, .rule = FuseMatMulBias},
     {.name = "FuseMatMulReshape", .level = 2, .rule = FuseMatMulReshape},
     // A residual is added before the activation.

@@ -41,7 +41,9 @@ std::optional<double> UniformConstant(const Graph& graph, ValueId v) {
   constexpr auto kTypes = lists::kFloatTypes + lists::kIntegerTypes + Types<bool>{};
   const auto uniform = [&]<class T>() -> std::optional<double> {
     const T* p = t->data<T>();
-    const auto number = [](const T& x) { return static_cast<double>(static_cast<std::conditional_t<std::is_class_v<T>, float, T>>(x)); };
+    const auto number = [](const T& x) {
+      return static_cast<double>(static_cast<std::conditional_t<std::is_class_v<T>, float, T>>(x));
+    };
     const double first = number(p[0]);
     for (int64_t i = 1; i < t->size(); ++i) {
       if (number(p[i]) != first) return std::nullopt;
@@ -49,9 +51,19 @@ std::optional<double> UniformConstant(const Graph& graph, ValueId v) {
     return first;
   };
   switch (t->dtype()) {
-    case DType::kFloat: case DType::kDouble: case DType::kFloat16: case DType::kBFloat16: case DType::kBool:
-    case DType::kInt8: case DType::kInt16: case DType::kInt32: case DType::kInt64:
-    case DType::kUint8: case DType::kUint16: case DType::kUint32: case DType::kUint64:
+    case DType::kFloat:
+    case DType::kDouble:
+    case DType::kFloat16:
+    case DType::kBFloat16:
+    case DType::kBool:
+    case DType::kInt8:
+    case DType::kInt16:
+    case DType::kInt32:
+    case DType::kInt64:
+    case DType::kUint8:
+    case DType::kUint16:
+    case DType::kUint32:
+    case DType::kUint64:
       return Visit(kTypes, t->dtype(), "a number", uniform);
     default:
       return std::nullopt;

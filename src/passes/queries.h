@@ -23,7 +23,8 @@ std::optional<std::vector<int64_t>> IntsConstant(const Graph& graph, ValueId v);
 /// The float constant's tensor, or null where the value is something else, or its data is not at hand.
 const Tensor* FloatConstant(const Graph& graph, ValueId v);
 
-/// The only element that a constant has anywhere, as ScalarConstant but for any number of elements of any type but strings.
+/// The only element that a constant has anywhere, as ScalarConstant but for any number of elements of any type but
+/// strings.
 std::optional<double> UniformConstant(const Graph& graph, ValueId v);
 
 /// A node that reduces over its last axis alone and keeps it: ReduceMean with axes in input 1.

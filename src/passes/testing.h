@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 #include <random>
 #include <string>
@@ -37,7 +38,7 @@ inline std::vector<Value> RunGraph(const Graph& graph, const std::vector<Value>&
   return outputs;
 }
 
-/// Numbers for the graph's inputs, with 3 for every symbol: floats in [-2, 2], integers 0 to 2.
+/// Numbers for the graph's inputs, whose ranks are known, with 3 for every symbol: floats in [-2, 2], integers 0 to 2.
 inline std::vector<Value> RandomInputs(const Graph& graph) {
   std::mt19937 random(7);
   std::vector<Value> inputs;
@@ -87,7 +88,8 @@ struct PassCase {
   std::vector<std::string> want;
 };
 
-/// Optimizes each graph: the nodes left must be those wanted, in order, and the results and output names what they were.
+/// Optimizes each graph: the nodes left must be those wanted, in order, and the results and output names what they
+/// were.
 inline void CheckPasses(const std::vector<PassCase>& cases, const PassOptions& options) {
   for (const PassCase& c : cases) {
     SCOPED_TRACE(c.name);
