@@ -21,7 +21,9 @@ Sweep FoldConstants, MergeDuplicates, EliminateDeadCode;
 Rule EliminateIdentities;
 Rule FuseAttention, FoldHeadTransposes;
 Rule FuseGelu, FuseSwish, FuseLayerNorm, FuseRmsNorm;
+Rule FoldPad;
 Rule FuseConvBatchNorm, FuseConvBias, FuseMatMulTranspose, FuseMatMulBias, FuseMatMulReshape;
 Rule FuseResidual, FuseActivation, FuseSkipLayerNorm;
+Sweep ChannelsLast;
 
 }  // namespace slipway

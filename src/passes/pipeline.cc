@@ -32,6 +32,7 @@ constexpr Pass kPipeline[] = {
     {.name = "FuseSwish", .level = 2, .rule = FuseSwish},
     {.name = "FuseLayerNorm", .level = 2, .rule = FuseLayerNorm},
     {.name = "FuseRmsNorm", .level = 2, .rule = FuseRmsNorm},
+    {.name = "FoldPad", .level = 2, .rule = FoldPad},
     {.name = "FuseConvBatchNorm", .level = 2, .rule = FuseConvBatchNorm},
     {.name = "FuseConvBias", .level = 2, .rule = FuseConvBias},
     {.name = "FuseMatMulTranspose", .level = 2, .rule = FuseMatMulTranspose},
@@ -42,6 +43,8 @@ constexpr Pass kPipeline[] = {
     {.name = "FuseActivation", .level = 2, .rule = FuseActivation},
     // Only what no matrix product or convolution took: a residual there costs no reading of its own.
     {.name = "FuseSkipLayerNorm", .level = 2, .rule = FuseSkipLayerNorm},
+    // Last: what is fused already has fewer values to be moved.
+    {.name = "ChannelsLast", .level = 3, .sweep = ChannelsLast},
 };
 constexpr int kMaxRounds = 8;
 
