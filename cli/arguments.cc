@@ -15,7 +15,8 @@ namespace {
 [[noreturn]] void Fail(const std::string& message) { throw Error(Code::kInvalidArgument, message); }
 
 /// The numbers between separators, each at least `low`; `example` shows the form in the message.
-std::vector<int64_t> Numbers(std::string_view text, char separator, int64_t low, std::string_view option, std::string_view example) {
+std::vector<int64_t> Numbers(std::string_view text, char separator, int64_t low, std::string_view option,
+                             std::string_view example) {
   std::vector<int64_t> out;
   const char* at = text.data();
   const char* end = at + text.size();
@@ -31,7 +32,8 @@ std::vector<int64_t> Numbers(std::string_view text, char separator, int64_t low,
   }
 }
 
-std::pair<std::string, std::string> SplitLast(const std::string& option, const std::string& text, std::string_view example) {
+std::pair<std::string, std::string> SplitLast(const std::string& option, const std::string& text,
+                                              std::string_view example) {
   const size_t at = text.rfind('=');
   if (at == std::string::npos || at == 0) Fail(fmt::format("{} '{}' is not of the form {}.", option, text, example));
   return {text.substr(0, at), text.substr(at + 1)};
@@ -64,12 +66,13 @@ std::vector<int64_t> ParseList(const std::string& option, const std::string& tex
 
 std::pair<int64_t, int64_t> ParseRange(const std::string& text) {
   const auto numbers = Numbers(text, ',', std::numeric_limits<int64_t>::min(), "--range", "0,1000");
-  if (numbers.size() != 2 || numbers[0] > numbers[1]) Fail(fmt::format("--range '{}' is not of the form 0,1000.", text));
+  if (numbers.size() != 2 || numbers[0] > numbers[1])
+    Fail(fmt::format("--range '{}' is not of the form 0,1000.", text));
   return {numbers[0], numbers[1]};
 }
 
-CLI::Option* AddRepeated(CLI::App& command, const std::string& name, std::vector<std::string>& values, const std::string& help,
-                         const std::string& value_name) {
+CLI::Option* AddRepeated(CLI::App& command, const std::string& name, std::vector<std::string>& values,
+                         const std::string& help, const std::string& value_name) {
   return command.add_option(name, values, help)->allow_extra_args(false)->type_name(value_name);
 }
 
@@ -95,9 +98,12 @@ InputSizes ModelArguments::Sizes() const {
 }
 
 void InputArguments::Add(CLI::App& command) {
-  AddRepeated(command, "--input", files, "an input from a .npy file; repeatable. The others are generated", "NAME=FILE");
+  AddRepeated(command, "--input", files, "an input from a .npy file; repeatable. The others are generated",
+              "NAME=FILE");
   command.add_option("--seed", seed, "of the generated inputs")->capture_default_str()->type_name("N");
-  command.add_option("--range", range, "of generated integers, both ends included")->capture_default_str()->type_name("LOW,HIGH");
+  command.add_option("--range", range, "of generated integers, both ends included")
+      ->capture_default_str()
+      ->type_name("LOW,HIGH");
 }
 
 RandomOptions InputArguments::Random() const {

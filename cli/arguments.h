@@ -48,7 +48,7 @@ struct InputArguments {
 };
 
 /// An option that may be given again and again, one value each time: values after it are not swallowed.
-CLI::Option* AddRepeated(CLI::App& command, const std::string& name, std::vector<std::string>& values, const std::string& help,
-                         const std::string& value_name);
+CLI::Option* AddRepeated(CLI::App& command, const std::string& name, std::vector<std::string>& values,
+                         const std::string& help, const std::string& value_name);
 
 }  // namespace slipway::cli

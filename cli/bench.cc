@@ -31,7 +31,8 @@ BenchOptions ToOptions(const Arguments& a) {
   for (const std::string& text : a.model.dims) {
     auto [name, sizes] = ParseDims(text);
     if (!options.dims.emplace(name, std::move(sizes)).second) {
-      throw Error(Code::kInvalidArgument, fmt::format("--dim '{}' is given twice; give a list: --dim {}=1,8.", name, name));
+      throw Error(Code::kInvalidArgument,
+                  fmt::format("--dim '{}' is given twice; give a list: --dim {}=1,8.", name, name));
     }
   }
   options.threads.clear();
@@ -75,10 +76,13 @@ void Print(const std::vector<BenchResult>& results, bool profile) {
   std::vector<std::vector<std::string>> rows;
   auto ms = [](double value) { return fmt::format("{:.3f}", value); };
   for (const BenchResult& r : results) {
-    rows.push_back({Sizes(r), std::to_string(r.threads), std::to_string(r.runs), ms(r.p50_ms), ms(r.p90_ms), ms(r.p99_ms),
-                    ms(r.min_ms), fmt::format("{:.1f}", r.items_per_second), ms(r.first_ms), ms(r.load_ms), Bytes(r.peak_bytes)});
+    rows.push_back({Sizes(r), std::to_string(r.threads), std::to_string(r.runs), ms(r.p50_ms), ms(r.p90_ms),
+                    ms(r.p99_ms), ms(r.min_ms), fmt::format("{:.1f}", r.items_per_second), ms(r.first_ms),
+                    ms(r.load_ms), Bytes(r.peak_bytes)});
   }
-  PrintTable({"dims", "threads", "runs", "p50 ms", "p90 ms", "p99 ms", "min ms", "items/s", "first ms", "load ms", "peak"}, rows);
+  PrintTable(
+      {"dims", "threads", "runs", "p50 ms", "p90 ms", "p99 ms", "min ms", "items/s", "first ms", "load ms", "peak"},
+      rows);
   for (const BenchResult& r : results) {
     if (!profile) break;
     fmt::print("\ndims {}, threads {}\n", Sizes(r), r.threads);
@@ -88,7 +92,8 @@ void Print(const std::vector<BenchResult>& results, bool profile) {
 
 int Bench(const Arguments& a) {
   BenchOptions options = ToOptions(a);
-  if (!a.inputs.files.empty()) options.inputs = a.inputs.Read(Session(a.model.path, {.optimization_level = 0}).inputs());
+  if (!a.inputs.files.empty())
+    options.inputs = a.inputs.Read(Session(a.model.path, {.optimization_level = 0}).inputs());
   std::vector<BenchResult> results;
   {
     Progress progress("measuring");
@@ -112,15 +117,21 @@ void AddBench(CLI::App& app, int& code) {
   auto a = std::make_shared<Arguments>();
   a->model.Add(*command, "sizes of an open dimension, as a list to go through: batch=1,8; repeatable");
   a->inputs.Add(*command);
-  command->add_option("--threads", a->threads, "threads a run, as a list; 0: one a core")->capture_default_str()->type_name("N,...");
+  command->add_option("--threads", a->threads, "threads a run, as a list; 0: one a core")
+      ->capture_default_str()
+      ->type_name("N,...");
   command->add_option("--seconds", a->seconds, "of measured runs for each combination")
       ->check(CLI::Range(0.0, 86400.0))
       ->capture_default_str()
       ->type_name("S");
-  command->add_option("--level", a->level, "of optimization, 0 to 3")->check(CLI::Range(0, 3))->capture_default_str()->type_name("N");
+  command->add_option("--level", a->level, "of optimization, 0 to 3")
+      ->check(CLI::Range(0, 3))
+      ->capture_default_str()
+      ->type_name("N");
   command->add_flag("--profile", a->profile, "time by operator type and by node, from runs of their own");
   command->footer(
-      "items/s is runs a second times the first axis of the first input. The peak is the process's largest resident size\n"
+      "items/s is runs a second times the first axis of the first input. The peak is the process's largest resident "
+      "size\n"
       "while it loaded and ran, mapped files included.\n"
       "Exit codes: 0 done; 2 bad usage or an error.\n"
       "Example:\n  slipway bench model.onnx --dim batch=1,8 --threads 1,2 --profile");

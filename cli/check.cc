@@ -16,7 +16,11 @@ int Check(const ModelArguments& model) {
   if (model.json) {
     Json list = Json::array();
     for (const Finding& f : findings) {
-      list.push_back({{"code", Name(f.code)}, {"node", f.node}, {"op_type", f.op_type}, {"message", f.message}, {"advice", f.advice}});
+      list.push_back({{"code", Name(f.code)},
+                      {"node", f.node},
+                      {"op_type", f.op_type},
+                      {"message", f.message},
+                      {"advice", f.advice}});
     }
     PrintJson({{"model", model.path}, {"ok", findings.empty()}, {"findings", list}});
   } else if (findings.empty()) {

@@ -68,7 +68,9 @@ void Print(const Inspection& found, const std::string& path) {
   for (const ValueInfo& i : found.inputs) fmt::print("input       {}: {}\n", i.name, TypeAndShape(i));
   for (const ValueInfo& i : found.outputs) fmt::print("output      {}: {}\n", i.name, TypeAndShape(i));
   for (const auto& [name, shape] : found.shapes) fmt::print("measured at {} {}\n", name, shape.ToString());
-  auto or_dash = [](const auto& value, auto&& show) { return value ? show(static_cast<int64_t>(*value)) : std::string("-"); };
+  auto or_dash = [](const auto& value, auto&& show) {
+    return value ? show(static_cast<int64_t>(*value)) : std::string("-");
+  };
   auto row = [&](const char* name, auto&& get) {
     return std::vector<std::string>{name, get(found.before), get(found.after)};
   };
@@ -82,13 +84,15 @@ void Print(const Inspection& found, const std::string& path) {
   fmt::print("\n");
   PrintOperators(found);
   const std::string& reason = found.before.no_plan.empty() ? found.after.no_plan : found.before.no_plan;
-  if (!reason.empty()) fmt::print("\nThis model cannot be run here: {}\n'slipway check' lists all that is in the way.\n", reason);
+  if (!reason.empty())
+    fmt::print("\nThis model cannot be run here: {}\n'slipway check' lists all that is in the way.\n", reason);
 }
 
 }  // namespace
 
 void AddInspect(CLI::App& app, int& code) {
-  CLI::App* command = app.add_subcommand("inspect", "Describes a model: what it takes and gives, holds, computes and needs.");
+  CLI::App* command =
+      app.add_subcommand("inspect", "Describes a model: what it takes and gives, holds, computes and needs.");
   auto model = std::make_shared<ModelArguments>();
   auto level = std::make_shared<int>(3);
   model->Add(*command, "the size of an open dimension (otherwise 1); repeatable");

@@ -73,7 +73,8 @@ void PrintProfile(const Profile& profile, size_t max_nodes) {
     std::vector<std::vector<std::string>> out;
     for (size_t i = 0; i < count; ++i) {
       const ProfileEntry& e = entries[i];
-      out.push_back({e.op_type, std::to_string(e.calls), fmt::format("{:.3f}", e.milliseconds), fmt::format("{:.1f}%", e.share * 100)});
+      out.push_back({e.op_type, std::to_string(e.calls), fmt::format("{:.3f}", e.milliseconds),
+                     fmt::format("{:.1f}%", e.share * 100)});
       if (names) out.back().insert(out.back().begin(), e.name);
     }
     return out;

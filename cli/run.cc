@@ -29,7 +29,8 @@ struct Arguments {
 std::string Describe(const Value& value) {
   if (value.empty()) return "nothing";
   if (value.is_sequence()) return fmt::format("a sequence of {}", value.sequence().size());
-  if (value.is_map()) return std::visit([](const auto& m) { return fmt::format("a map of {}", m.size()); }, value.map());
+  if (value.is_map())
+    return std::visit([](const auto& m) { return fmt::format("a map of {}", m.size()); }, value.map());
   return fmt::format("{} {}", Name(value.tensor().dtype()), value.tensor().shape().ToString());
 }
 
@@ -40,7 +41,8 @@ void Print(const std::string& name, const Value& value) {
   if (const auto s = Summarize(t)) {
     if (s->finite > 0) fmt::print("  min {:.6g}  max {:.6g}  mean {:.6g}\n", s->min, s->max, s->mean);
     if (s->not_finite > 0) fmt::print("  {} infinite or NaN\n", s->not_finite);
-    fmt::print("  {:.6g}{}\n", fmt::join(s->first, " "), t.size() > static_cast<int64_t>(s->first.size()) ? " ..." : "");
+    fmt::print("  {:.6g}{}\n", fmt::join(s->first, " "),
+               t.size() > static_cast<int64_t>(s->first.size()) ? " ..." : "");
   } else {
     for (int64_t i = 0; i < std::min<int64_t>(t.size(), 5); ++i) fmt::print("  \"{}\"\n", t.data<std::string>()[i]);
   }
@@ -57,17 +59,22 @@ Json ToJson(const std::string& name, const Value& value) {
   json["shape"] = cli::ToJson(t.shape());
   if (const auto s = Summarize(t)) {
     const bool any = s->finite > 0;
-    json.update({{"min", any ? Json(s->min) : Json()}, {"max", any ? Json(s->max) : Json()}, {"mean", any ? Json(s->mean) : Json()},
-                 {"not_finite", s->not_finite}, {"first", s->first}});
+    json.update({{"min", any ? Json(s->min) : Json()},
+                 {"max", any ? Json(s->max) : Json()},
+                 {"mean", any ? Json(s->mean) : Json()},
+                 {"not_finite", s->not_finite},
+                 {"first", s->first}});
   } else {
-    json["first"] = std::vector<std::string>(t.data<std::string>(), t.data<std::string>() + std::min<int64_t>(t.size(), 5));
+    json["first"] =
+        std::vector<std::string>(t.data<std::string>(), t.data<std::string>() + std::min<int64_t>(t.size(), 5));
   }
   return json;
 }
 
 void Save(const std::string& name, const Value& value, const std::string& file) {
   if (!value.is_tensor()) {
-    throw Error(Code::kUnsupported, fmt::format("output '{}' is {}; only tensors can be written as .npy.", name, Describe(value)));
+    throw Error(Code::kUnsupported,
+                fmt::format("output '{}' is {}; only tensors can be written as .npy.", name, Describe(value)));
   }
   WriteNpy(file, value.tensor());
 }
@@ -102,7 +109,8 @@ void CheckOutputs(const Arguments& a, const Session& session) {
   for (const std::string& text : a.outputs) {
     const std::string name = SplitPair("--output", text).first;
     if (!names.contains(name)) {
-      throw Error(Code::kInvalidArgument, fmt::format("there is no output '{}'. The outputs: '{}'.", name, fmt::join(names, "', '")));
+      throw Error(Code::kInvalidArgument,
+                  fmt::format("there is no output '{}'. The outputs: '{}'.", name, fmt::join(names, "', '")));
     }
   }
 }
@@ -137,17 +145,23 @@ int Run(const Arguments& a) {
 }  // namespace
 
 void AddRun(CLI::App& app, int& code) {
-  CLI::App* command = app.add_subcommand("run", "Runs a model once, on given or generated inputs, and prints what comes out.");
+  CLI::App* command =
+      app.add_subcommand("run", "Runs a model once, on given or generated inputs, and prints what comes out.");
   auto a = std::make_shared<Arguments>();
   a->model.Add(*command, "the size of an open dimension (otherwise 1); repeatable");
   a->inputs.Add(*command);
   auto* output = AddRepeated(*command, "--output", a->outputs, "save an output as .npy; repeatable", "NAME=FILE");
-  command->add_option("--output-dir", a->output_dir, "save every output there, as its name and .npy")->excludes(output)->type_name("DIR");
+  command->add_option("--output-dir", a->output_dir, "save every output there, as its name and .npy")
+      ->excludes(output)
+      ->type_name("DIR");
   command->add_option("--threads", a->threads, "threads that the run may use; 0: one a core")
       ->check(CLI::Range(0, 4096))
       ->capture_default_str()
       ->type_name("N");
-  command->add_option("--level", a->level, "of optimization, 0 to 3")->check(CLI::Range(0, 3))->capture_default_str()->type_name("N");
+  command->add_option("--level", a->level, "of optimization, 0 to 3")
+      ->check(CLI::Range(0, 3))
+      ->capture_default_str()
+      ->type_name("N");
   command->add_flag("--profile", a->profile, "print the time by operator type and by node");
   command->footer(
       "Generated floats are normal, integers 0 or 1 unless --range says otherwise; equal seeds give equal inputs.\n"

@@ -17,7 +17,9 @@ using Dims = std::map<std::string, int64_t>;
 constexpr int kWarmUpRuns = 2;
 constexpr int kMinRuns = 5;
 
-double Milliseconds(Clock::time_point since) { return std::chrono::duration<double, std::milli>(Clock::now() - since).count(); }
+double Milliseconds(Clock::time_point since) {
+  return std::chrono::duration<double, std::milli>(Clock::now() - since).count();
+}
 
 /// Lets the kernel count the largest resident size from now on; where it cannot, the count is from the process's start.
 void ResetPeak() { std::ofstream("/proc/self/clear_refs") << "5"; }
@@ -47,11 +49,12 @@ std::vector<Dims> Combinations(const std::map<std::string, std::vector<int64_t>>
 }
 
 /// Runs until both the time and the count are reached; gives each run's milliseconds.
-std::vector<double> RunFor(const Session& session, const Inputs& inputs, double seconds, int at_least, const RunOptions& how,
-                           const std::function<void(double)>& progress) {
+std::vector<double> RunFor(const Session& session, const Inputs& inputs, double seconds, int at_least,
+                           const RunOptions& how, const std::function<void(double)>& progress) {
   std::vector<double> times;
   const auto start = Clock::now();
-  for (double spent = 0; spent < seconds * 1000 || static_cast<int>(times.size()) < at_least; spent = Milliseconds(start)) {
+  for (double spent = 0; spent < seconds * 1000 || static_cast<int>(times.size()) < at_least;
+       spent = Milliseconds(start)) {
     const auto begin = Clock::now();
     session.Run(inputs, {}, how);
     times.push_back(Milliseconds(begin));
@@ -63,7 +66,8 @@ std::vector<double> RunFor(const Session& session, const Inputs& inputs, double 
 int64_t Items(const Session& session, const Inputs& inputs) {
   if (session.inputs().empty()) return 1;
   for (const auto& [name, value] : inputs) {
-    if (name == session.inputs()[0].name && value.is_tensor() && !value.tensor().shape().empty()) return value.tensor().shape()[0];
+    if (name == session.inputs()[0].name && value.is_tensor() && !value.tensor().shape().empty())
+      return value.tensor().shape()[0];
   }
   return 1;
 }
@@ -125,7 +129,8 @@ Profile Summarize(const std::vector<NodeTime>& times, int64_t runs) {
       e.share = total > 0 ? e.milliseconds / total : 0;
       out.push_back(std::move(e));
     }
-    std::stable_sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.milliseconds > b.milliseconds; });
+    std::stable_sort(out.begin(), out.end(),
+                     [](const auto& a, const auto& b) { return a.milliseconds > b.milliseconds; });
     return out;
   };
   return {.nodes = sorted(nodes), .operators = sorted(operators)};

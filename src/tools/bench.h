@@ -14,11 +14,11 @@ struct BenchOptions {
   SessionOptions session;  ///< its thread count is replaced by each of `threads`
   InputSizes sizes;
   RandomOptions random;
-  Inputs inputs;                                      ///< given; the rest is generated
-  std::map<std::string, std::vector<int64_t>> dims;   ///< sizes to go through: every combination is measured
-  std::vector<int> threads = {0};                     ///< 0: one a core
-  double seconds = 2;                                 ///< of measured runs for each combination; at least 5 runs are made
-  double warm_up_seconds = 0.3;                       ///< at least 2 runs
+  Inputs inputs;                                     ///< given; the rest is generated
+  std::map<std::string, std::vector<int64_t>> dims;  ///< sizes to go through: every combination is measured
+  std::vector<int> threads = {0};                    ///< 0: one a core
+  double seconds = 2;            ///< of measured runs for each combination; at least 5 runs are made
+  double warm_up_seconds = 0.3;  ///< at least 2 runs
   bool profile = false;
   /// Told how much of the work is done, 0 to 1, now and then.
   std::function<void(double)> progress;
@@ -28,9 +28,9 @@ struct BenchOptions {
 struct ProfileEntry {
   std::string name;  ///< "" for an operator type
   std::string op_type;
-  int64_t calls = 0;  ///< in one run
+  int64_t calls = 0;        ///< in one run
   double milliseconds = 0;  ///< of one run, on average
-  double share = 0;  ///< of all nodes' time, 0 to 1
+  double share = 0;         ///< of all nodes' time, 0 to 1
 };
 
 struct Profile {
@@ -42,13 +42,14 @@ struct BenchResult {
   std::map<std::string, int64_t> dims;
   int threads = 0;  ///< as used
   int64_t runs = 0;
-  double load_ms = 0;  ///< making the session
+  double load_ms = 0;   ///< making the session
   double first_ms = 0;  ///< the first run at these shapes, planning included
   double min_ms = 0, mean_ms = 0, p50_ms = 0, p90_ms = 0, p99_ms = 0;
   double runs_per_second = 0;
   double items_per_second = 0;  ///< times the size of the first input's first axis
   int64_t arena_bytes = 0;
-  int64_t peak_bytes = 0;  ///< the process's largest resident size while it loaded and ran; 0 where the system does not tell
+  int64_t peak_bytes =
+      0;            ///< the process's largest resident size while it loaded and ran; 0 where the system does not tell
   Profile profile;  ///< where wanted
 };
 

@@ -14,8 +14,13 @@ TEST(Bench, PercentileIsTheNearestRank) {
 }
 
 TEST(Bench, ProfileAveragesOverRuns) {
-  const Profile p = Summarize({{"a", "Add", 1000000}, {"b", "Mul", 2000000}, {"c", "Add", 3000000},
-                               {"a", "Add", 3000000}, {"b", "Mul", 4000000}, {"c", "Add", 3000000}}, 2);
+  const Profile p = Summarize({{"a", "Add", 1000000},
+                               {"b", "Mul", 2000000},
+                               {"c", "Add", 3000000},
+                               {"a", "Add", 3000000},
+                               {"b", "Mul", 4000000},
+                               {"c", "Add", 3000000}},
+                              2);
   ASSERT_EQ(p.nodes.size(), 3u);
   EXPECT_EQ(p.nodes[2].name, "a");
   EXPECT_DOUBLE_EQ(p.nodes[2].milliseconds, 2);

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <set>
 
-#include "onnx/reader.h"
 #include "ops/infer.h"
 #include "passes/pipeline.h"
 #include "tools/planned.h"
@@ -16,9 +15,11 @@ std::string_view Advice(Code code) {
     case Code::kBadFile:
       return "Check the path, and that external data lies beside the file; then export or download it again.";
     case Code::kBadGraph:
-      return "Correct the model where it was made and export it again; onnx.checker and shape inference see the same file.";
+      return "Correct the model where it was made and export it again; onnx.checker and shape inference see the same "
+             "file.";
     case Code::kUnsupported:
-      return "Export with standard operators of ai.onnx (another opset may decompose this one), or write the part out in them.";
+      return "Export with standard operators of ai.onnx (another opset may decompose this one), or write the part out "
+             "in them.";
     case Code::kInvalidArgument:
       return "Correct the sizes or options.";
     case Code::kOutOfMemory:
@@ -75,7 +76,8 @@ class Checker {
       auto reads_unknown = [&](ValueId v) { return unknown.contains(v) && !graph.value(v).type.known(); };
       const bool skip = broken_.contains(&node) || std::any_of(node.inputs.begin(), node.inputs.end(), reads_unknown) ||
                         std::any_of(node.captures.begin(), node.captures.end(), reads_unknown);
-      if (skip || !Try(&node, [&] { InferNode(graph, id, &ints); })) unknown.insert(node.outputs.begin(), node.outputs.end());
+      if (skip || !Try(&node, [&] { InferNode(graph, id, &ints); }))
+        unknown.insert(node.outputs.begin(), node.outputs.end());
     }
   }
 
@@ -90,7 +92,7 @@ std::vector<Finding> Check(const std::string& path, const InputSizes& sizes) {
   std::vector<Finding> findings;
   Checker checker(findings);
   Model model;
-  if (!checker.Try(nullptr, [&] { model = ReadModel(path); })) return findings;
+  if (!checker.Try(nullptr, [&] { model = ReadNamed(path); })) return findings;
   Graph& graph = *model.graph;
   const auto shapes = InputShapes(InputInfos(graph), sizes);
   if (!checker.Try(nullptr, [&] { Verify(graph); })) return findings;
@@ -108,13 +110,20 @@ std::vector<Finding> Check(const std::string& path, const InputSizes& sizes) {
 
 std::string_view Name(Code code) {
   switch (code) {
-    case Code::kInvalidArgument: return "invalid argument";
-    case Code::kBadFile: return "bad file";
-    case Code::kBadGraph: return "bad graph";
-    case Code::kUnsupported: return "unsupported";
-    case Code::kRuntime: return "runtime";
-    case Code::kOutOfMemory: return "out of memory";
-    case Code::kCancelled: return "cancelled";
+    case Code::kInvalidArgument:
+      return "invalid argument";
+    case Code::kBadFile:
+      return "bad file";
+    case Code::kBadGraph:
+      return "bad graph";
+    case Code::kUnsupported:
+      return "unsupported";
+    case Code::kRuntime:
+      return "runtime";
+    case Code::kOutOfMemory:
+      return "out of memory";
+    case Code::kCancelled:
+      return "cancelled";
   }
   return "";
 }

@@ -17,8 +17,8 @@ struct Finding {
   std::string advice;
 };
 
-/// Reads a model and checks its structure, that Slipway has its operators, types and shapes, and that it can be planned at the sizes.
-/// Goes on after a finding where that makes sense, so that one call gives all. Empty: the model runs.
+/// Reads a model and checks its structure, that Slipway has its operators, types and shapes, and that it can be planned
+/// at the sizes. Goes on after a finding where that makes sense, so that one call gives all. Empty: the model runs.
 std::vector<Finding> Check(const std::string& path, const InputSizes& sizes = {});
 
 /// "kBadGraph" as "bad graph", for people and JSON.

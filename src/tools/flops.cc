@@ -85,14 +85,10 @@ struct Rule {
   int64_t (*products)(const Shapes&);
 };
 constexpr Rule kRules[] = {
-    {"Attention", Attention},       {"Conv", Conv<1>},
-    {"ConvInteger", Conv<1>},       {"ConvTranspose", ConvTranspose},
-    {"Einsum", Einsum},             {"FusedConv", Conv<1>},
-    {"FusedMatMul", MatMul},        {"GRU", Recurrent},
-    {"Gemm", Gemm},                 {"LSTM", Recurrent},
-    {"MatMul", MatMul},             {"MatMulInteger", MatMul},
-    {"QLinearConv", Conv<3>},       {"QLinearMatMul", MatMul},
-    {"RNN", Recurrent},
+    {"Attention", Attention}, {"Conv", Conv<1>},         {"ConvInteger", Conv<1>}, {"ConvTranspose", ConvTranspose},
+    {"Einsum", Einsum},       {"FusedConv", Conv<1>},    {"FusedMatMul", MatMul},  {"GRU", Recurrent},
+    {"Gemm", Gemm},           {"LSTM", Recurrent},       {"MatMul", MatMul},       {"MatMulInteger", MatMul},
+    {"QLinearConv", Conv<3>}, {"QLinearMatMul", MatMul}, {"RNN", Recurrent},
 };
 
 }  // namespace
@@ -101,7 +97,8 @@ int64_t Flops(const Graph& graph, const Plan& plan) {
   int64_t total = 0;
   for (const Step& step : plan.steps) {
     const Node& node = graph.node(step.node);
-    const auto rule = std::find_if(std::begin(kRules), std::end(kRules), [&](const Rule& r) { return r.op_type == node.op_type; });
+    const auto rule =
+        std::find_if(std::begin(kRules), std::end(kRules), [&](const Rule& r) { return r.op_type == node.op_type; });
     if (rule != std::end(kRules)) total += 2 * rule->products({graph, plan, node});
   }
   return total;

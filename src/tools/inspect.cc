@@ -1,6 +1,5 @@
 #include "tools/inspect.h"
 
-#include "onnx/reader.h"
 #include "passes/pipeline.h"
 #include "session/describe.h"
 #include "tools/flops.h"
@@ -27,7 +26,8 @@ void Count(const Graph& graph, GraphSummary& summary) {
 }
 
 /// Fills what a plan tells.
-void Measure(const Graph& graph, const std::map<std::string, Shape>& shapes, const Threads& threads, GraphSummary& summary) {
+void Measure(const Graph& graph, const std::map<std::string, Shape>& shapes, const Threads& threads,
+             GraphSummary& summary) {
   const Planned planned = PlanFor(graph, shapes, threads);
   summary.flops = Flops(graph, *planned.plan);
   summary.arena_bytes = planned.plan->arena_bytes;
@@ -36,7 +36,7 @@ void Measure(const Graph& graph, const std::map<std::string, Shape>& shapes, con
 }  // namespace
 
 Inspection Inspect(const std::string& path, const InspectOptions& options) {
-  Model model = ReadModel(path);
+  Model model = ReadNamed(path);
   Graph& graph = *model.graph;
   Inspection found;
   found.info = {.producer_name = model.producer_name,

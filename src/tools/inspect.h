@@ -15,8 +15,9 @@ namespace slipway {
 /// A graph in numbers, those of its subgraphs included but for `flops`.
 struct GraphSummary {
   int64_t nodes = 0;
-  std::map<std::string, int64_t> operators;  ///< by type, with the domain before it where that is not ONNX's: "ai.slipway.FusedConv"
-  int64_t parameters = 0;                    ///< elements of all constants
+  std::map<std::string, int64_t>
+      operators;           ///< by type, with the domain before it where that is not ONNX's: "ai.slipway.FusedConv"
+  int64_t parameters = 0;  ///< elements of all constants
   int64_t parameter_bytes = 0;
   /// Two for each multiplication with addition in matrix products, convolutions, attention and recurrent layers at the
   /// input shapes, and bytes of the arena that intermediate values need; neither where the graph cannot be planned.

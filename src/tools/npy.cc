@@ -24,9 +24,9 @@ struct TypeCode {
   DType type;
 };
 constexpr TypeCode kCodes[] = {
-    {"f4", DType::kFloat},  {"f8", DType::kDouble}, {"f2", DType::kFloat16},   {"b1", DType::kBool},
-    {"i1", DType::kInt8},   {"i2", DType::kInt16},  {"i4", DType::kInt32},     {"i8", DType::kInt64},
-    {"u1", DType::kUint8},  {"u2", DType::kUint16}, {"u4", DType::kUint32},    {"u8", DType::kUint64},
+    {"f4", DType::kFloat},     {"f8", DType::kDouble},      {"f2", DType::kFloat16}, {"b1", DType::kBool},
+    {"i1", DType::kInt8},      {"i2", DType::kInt16},       {"i4", DType::kInt32},   {"i8", DType::kInt64},
+    {"u1", DType::kUint8},     {"u2", DType::kUint16},      {"u4", DType::kUint32},  {"u8", DType::kUint64},
     {"c8", DType::kComplex64}, {"c16", DType::kComplex128},
 };
 
@@ -126,10 +126,12 @@ DType TypeOfDescr(const std::string& path, const std::string& descr, DType wante
     if (c.code == code) return c.type;
   }
   if (code.starts_with("U") || code.starts_with("S") || code == "O") {
-    Fail(path, fmt::format("holds strings or objects (NumPy type '{}'); only numbers and booleans can be read.", descr));
+    Fail(path,
+         fmt::format("holds strings or objects (NumPy type '{}'); only numbers and booleans can be read.", descr));
   }
   const bool raw = code == "V1" || code == "V2";
-  if (raw && wanted != DType::kUndefined && wanted != DType::kString && SizeOf(wanted) == static_cast<size_t>(code[1] - '0')) {
+  if (raw && wanted != DType::kUndefined && wanted != DType::kString &&
+      SizeOf(wanted) == static_cast<size_t>(code[1] - '0')) {
     return wanted;
   }
   Fail(path, fmt::format("holds NumPy type '{}', which is none of a tensor's.", descr));
@@ -187,7 +189,8 @@ void CheckSize(std::ifstream& file, const std::string& path, const Shape& shape,
       break;
     }
   }
-  if (have < want) Fail(path, fmt::format("is cut short: {} {} needs {} bytes, it has {}.", Name(type), shape.ToString(), want, have));
+  if (have < want)
+    Fail(path, fmt::format("is cut short: {} {} needs {} bytes, it has {}.", Name(type), shape.ToString(), want, have));
 }
 
 }  // namespace
@@ -200,7 +203,8 @@ Tensor ReadNpy(const std::string& path, DType wanted) {
   const DType type = TypeOfDescr(path, header.descr, wanted);
   CheckSize(file, path, header.shape, type);
   Tensor tensor(type, header.shape);
-  if (!file.read(static_cast<char*>(tensor.raw()), static_cast<std::streamsize>(tensor.bytes()))) Fail(path, "cannot be read.");
+  if (!file.read(static_cast<char*>(tensor.raw()), static_cast<std::streamsize>(tensor.bytes())))
+    Fail(path, "cannot be read.");
   if (header.descr[0] == '>') SwapBytes(tensor);
   return header.fortran && header.shape.rank() > 1 ? FromFortran(tensor) : tensor;
 }

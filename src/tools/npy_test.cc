@@ -28,7 +28,8 @@ TEST(Npy, GivesBackWhatWasWritten) {
     if (type == DType::kString) continue;
     for (const Shape& shape : {Shape{}, Shape{3}, Shape{2, 3}, Shape{0, 4}}) {
       Tensor t(type, shape);
-      for (size_t b = 0; b < t.bytes(); ++b) static_cast<uint8_t*>(t.raw())[b] = static_cast<uint8_t>(type == DType::kBool ? b % 2 : b);
+      for (size_t b = 0; b < t.bytes(); ++b)
+        static_cast<uint8_t*>(t.raw())[b] = static_cast<uint8_t>(type == DType::kBool ? b % 2 : b);
       WriteNpy(Path("round"), t);
       const Tensor back = ReadNpy(Path("round"), type);
       ASSERT_EQ(back.dtype(), type) << Name(type);
@@ -54,7 +55,8 @@ TEST(Npy, RefusesWhatItCannotRead) {
       {"{'descr': '|O', 'fortran_order': False, 'shape': (1,), }", "", "strings or objects"},
       {"{'descr': [('a', '<i4')], 'fortran_order': False, 'shape': (1,), }", "", "records"},
       {"{'descr': '<f4', 'fortran_order': False, 'shape': (2,), }", "1234", "cut short"},
-      {"{'descr': '<f4', 'fortran_order': False, 'shape': (4611686018427387904, 4611686018427387904), }", "", "cut short"},
+      {"{'descr': '<f4', 'fortran_order': False, 'shape': (4611686018427387904, 4611686018427387904), }", "",
+       "cut short"},
       {"{'descr': '<f4', 'fortran_order': False, 'shape': (-1,), }", "", "header"},
       {"{'descr': '<f4', 'fortran_order'", "", "header"},
       {"", "", "header"},

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "onnx/reader.h"
 #include "session/describe.h"
 
 namespace slipway {
@@ -20,6 +21,14 @@ Planned PlanFor(const Graph& graph, const std::map<std::string, Shape>& shapes, 
   }
   planned.plan = MakePlan({graph, planned.ops, threads}, inputs);
   return planned;
+}
+
+Model ReadNamed(const std::string& path) {
+  try {
+    return ReadModel(path);
+  } catch (const Error& e) {
+    throw Error(e.code(), path.substr(path.find_last_of('/') + 1) + ": " + e.what());
+  }
 }
 
 std::vector<ValueInfo> InputInfos(const Graph& graph) {

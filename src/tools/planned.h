@@ -16,9 +16,12 @@ struct Planned {
   std::shared_ptr<const Plan> plan;
 };
 
-/// Plans a graph for tensor inputs of these shapes, by name (an input not named has the shape in its type). Throws Error naming the
-/// node that has no operator, or whose shapes do not fit.
+/// Plans a graph for tensor inputs of these shapes, by name (an input not named has the shape in its type). Throws
+/// Error naming the node that has no operator, or whose shapes do not fit.
 Planned PlanFor(const Graph& graph, const std::map<std::string, Shape>& shapes, const Threads& threads);
+
+/// ReadModel with the file's name at the start of errors, as a session has it.
+Model ReadNamed(const std::string& path);
 
 /// The graph's inputs as a session shows them.
 std::vector<ValueInfo> InputInfos(const Graph& graph);

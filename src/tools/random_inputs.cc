@@ -89,8 +89,8 @@ void Bind(const ValueInfo& info, const Shape& shape, std::map<std::string, int64
     if (axis.size >= 0 || axis.symbol.empty()) continue;
     const auto [found, added] = dims.emplace(axis.symbol, shape[i]);
     if (!added && found->second != shape[i]) {
-      Fail(fmt::format("input '{}' has {} on axis {} ('{}'), but {} is given elsewhere.", info.name, shape[i], i, axis.symbol,
-                       found->second));
+      Fail(fmt::format("input '{}' has {} on axis {} ('{}'), but {} is given elsewhere.", info.name, shape[i], i,
+                       axis.symbol, found->second));
     }
   }
 }
@@ -104,7 +104,8 @@ void CheckNames(const std::vector<ValueInfo>& inputs, const InputSizes& sizes) {
     }
   }
   for (const auto& [symbol, size] : sizes.dims) {
-    if (!symbols.contains(symbol)) Fail(fmt::format("no input has a dimension '{}'. The open dimensions: {}.", symbol, List(symbols)));
+    if (!symbols.contains(symbol))
+      Fail(fmt::format("no input has a dimension '{}'. The open dimensions: {}.", symbol, List(symbols)));
     if (size < 0) Fail(fmt::format("dimension '{}' cannot be {}.", symbol, size));
   }
   for (const auto& [name, shape] : sizes.shapes) {
@@ -114,7 +115,8 @@ void CheckNames(const std::vector<ValueInfo>& inputs, const InputSizes& sizes) {
 
 }  // namespace
 
-std::map<std::string, Shape> InputShapes(const std::vector<ValueInfo>& inputs, const InputSizes& sizes, const Inputs& given) {
+std::map<std::string, Shape> InputShapes(const std::vector<ValueInfo>& inputs, const InputSizes& sizes,
+                                         const Inputs& given) {
   CheckNames(inputs, sizes);
   std::map<std::string, Shape> shapes = sizes.shapes;
   for (const auto& [name, value] : given) {
@@ -147,7 +149,8 @@ Tensor RandomTensor(DType type, const Shape& shape, const RandomOptions& options
   return tensor;
 }
 
-Inputs FillInputs(const std::vector<ValueInfo>& inputs, const InputSizes& sizes, const RandomOptions& options, Inputs given) {
+Inputs FillInputs(const std::vector<ValueInfo>& inputs, const InputSizes& sizes, const RandomOptions& options,
+                  Inputs given) {
   const std::map<std::string, Shape> shapes = InputShapes(inputs, sizes, given);
   for (const ValueInfo& info : inputs) {
     if (std::any_of(given.begin(), given.end(), [&](const auto& g) { return g.first == info.name; })) continue;

@@ -22,16 +22,19 @@ struct RandomOptions {
   int64_t high = 1;
 };
 
-/// The shape of every tensor input: as `sizes` and `given` say; an open axis that neither settles is 1. A symbol that a shape in
-/// `sizes.shapes` or a given value settles has that size in the other inputs too. Throws Error(kInvalidArgument) for a symbol or
-/// input that the model does not have, and for a shape that does not fit.
-std::map<std::string, Shape> InputShapes(const std::vector<ValueInfo>& inputs, const InputSizes& sizes, const Inputs& given = {});
+/// The shape of every tensor input: as `sizes` and `given` say; an open axis that neither settles is 1. A symbol that a
+/// shape in `sizes.shapes` or a given value settles has that size in the other inputs too. Throws
+/// Error(kInvalidArgument) for a symbol or input that the model does not have, and for a shape that does not fit.
+std::map<std::string, Shape> InputShapes(const std::vector<ValueInfo>& inputs, const InputSizes& sizes,
+                                         const Inputs& given = {});
 
 /// A tensor of the type and shape; equal seeds give equal contents on every machine.
 Tensor RandomTensor(DType type, const Shape& shape, const RandomOptions& options);
 
-/// `given`, and a generated value for each input that it lacks (optional inputs are left out). An input's contents depend on the
-/// seed, its name and its shape alone. Throws Error as InputShapes does, and for an input that is a sequence or map.
-Inputs FillInputs(const std::vector<ValueInfo>& inputs, const InputSizes& sizes, const RandomOptions& options, Inputs given = {});
+/// `given`, and a generated value for each input that it lacks (optional inputs are left out). An input's contents
+/// depend on the seed, its name and its shape alone. Throws Error as InputShapes does, and for an input that is a
+/// sequence or map.
+Inputs FillInputs(const std::vector<ValueInfo>& inputs, const InputSizes& sizes, const RandomOptions& options,
+                  Inputs given = {});
 
 }  // namespace slipway
