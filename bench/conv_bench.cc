@@ -1,5 +1,5 @@
-// Convolution layers of image models at 224 x 224, one image. GFLOP/s count the direct algorithm's products, so Winograd
-// may pass the peak of the cores. SLIPWAY_ISA chooses the instruction set.
+// Convolution layers of image models at 224 x 224, one image. GFLOP/s count the direct algorithm's products, so
+// Winograd may pass the peak of the cores. SLIPWAY_ISA chooses the instruction set.
 
 #include <benchmark/benchmark.h>
 
@@ -68,7 +68,13 @@ constexpr size_t kColdBytes = 96 << 20;
 constexpr const char* kAlgorithms[] = {"gemm", "depthwise", "f2", "f4"};
 
 ConvAttributes AttributesOf(const Layer& l) {
-  return {.c = l.c, .oc = l.oc, .kh = l.kernel, .kw = l.kernel, .stride_h = l.stride, .stride_w = l.stride, .groups = l.groups};
+  return {.c = l.c,
+          .oc = l.oc,
+          .kh = l.kernel,
+          .kw = l.kernel,
+          .stride_h = l.stride,
+          .stride_w = l.stride,
+          .groups = l.groups};
 }
 
 void RunLayer(benchmark::State& state, const Layer& l, const ConvAlgorithm* algorithm, int thread_count) {
@@ -90,7 +96,8 @@ void RunLayer(benchmark::State& state, const Layer& l, const ConvAlgorithm* algo
   const KeepWorkersAwake awake(threads);
   size_t turn = 0;
   for (auto _ : state) {
-    convs[turn++ % convs.size()]->Run(x.data(), s, {.bias = bias.data(), .activation = Activation::kRelu}, y.data(), threads);
+    convs[turn++ % convs.size()]->Run(x.data(), s, {.bias = bias.data(), .activation = Activation::kRelu}, y.data(),
+                                      threads);
     benchmark::ClobberMemory();
   }
   state.SetLabel(kAlgorithms[static_cast<int>(convs[0]->Choose(s))]);
@@ -109,8 +116,20 @@ void ToChannelsLast(benchmark::State& state, int64_t c, int64_t pixels) {
 }
 
 void MaxPool3x3(benchmark::State& state) {
-  const kernels::PoolShape s{.n = 1, .h = 112, .w = 112, .c = 64, .kh = 3, .kw = 3, .stride_h = 2, .stride_w = 2,
-                             .pad_top = 1, .pad_left = 1, .pad_bottom = 1, .pad_right = 1, .oh = 56, .ow = 56};
+  const kernels::PoolShape s{.n = 1,
+                             .h = 112,
+                             .w = 112,
+                             .c = 64,
+                             .kh = 3,
+                             .kw = 3,
+                             .stride_h = 2,
+                             .stride_w = 2,
+                             .pad_top = 1,
+                             .pad_left = 1,
+                             .pad_bottom = 1,
+                             .pad_right = 1,
+                             .oh = 56,
+                             .ow = 56};
   const std::vector<float> x(static_cast<size_t>(s.h * s.w * s.c), 1);
   std::vector<float> y(static_cast<size_t>(s.oh * s.ow * s.c));
   for (auto _ : state) {
@@ -123,17 +142,18 @@ void RegisterAll() {
   for (const int threads : {1, 2}) {
     const std::string suffix = "/threads:" + std::to_string(threads);
     for (const Layer& l : kLayers) {
-      benchmark::RegisterBenchmark((l.name + suffix).c_str(),
-                                   [&l, threads](benchmark::State& s) { RunLayer(s, l, nullptr, threads); })
-          ->UseRealTime();
+      benchmark::RegisterBenchmark((l.name + suffix).c_str(), [&l, threads](benchmark::State& s) {
+        RunLayer(s, l, nullptr, threads);
+      })->UseRealTime();
     }
     for (const Layer& l : kLayers) {
-      for (const ConvAlgorithm algorithm : {ConvAlgorithm::kGemm, ConvAlgorithm::kWinograd2, ConvAlgorithm::kWinograd4}) {
+      for (const ConvAlgorithm algorithm :
+           {ConvAlgorithm::kGemm, ConvAlgorithm::kWinograd2, ConvAlgorithm::kWinograd4}) {
         if (!PackedConv::Supports(AttributesOf(l), ConvAlgorithm::kWinograd4)) continue;
         const std::string name = "choice/" + (l.name + suffix) + "/" + kAlgorithms[static_cast<int>(algorithm)];
-        benchmark::RegisterBenchmark(
-            name.c_str(), [&l, threads, algorithm](benchmark::State& s) { RunLayer(s, l, &algorithm, threads); })
-            ->UseRealTime();
+        benchmark::RegisterBenchmark(name.c_str(), [&l, threads, algorithm](benchmark::State& s) {
+          RunLayer(s, l, &algorithm, threads);
+        })->UseRealTime();
       }
     }
   }

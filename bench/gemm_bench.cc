@@ -47,9 +47,7 @@ namespace {
 
 HWY_EXPORT(MultiplyAdds);
 
-double Seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
+double Seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 double Median(std::vector<double> v) {
   std::nth_element(v.begin(), v.begin() + v.size() / 2, v.end());
@@ -77,12 +75,11 @@ struct Shape {
   int64_t m, k, n;
 };
 const Shape kShapes[] = {
-    {128, 768, 768},  {128, 768, 3072}, {128, 3072, 768}, {128, 3072, 3072}, {197, 768, 2304}, {128, 384, 1536},
-    {512, 512, 512},  {1024, 1024, 1024}, {1, 768, 768},  {1, 768, 3072},    {2, 768, 768},    {4, 768, 3072},
-    {8, 768, 768},    {16, 768, 768},   {16, 768, 3072},  {3136, 64, 64},    {12544, 32, 16},  {196, 2304, 256},
-    {49, 4608, 512},  {784, 144, 24},   {196, 480, 112},  {3136, 24, 144},   {128, 64, 128},
-    {16, 64, 64},     {16, 128, 128},   {32, 128, 128},     {1, 256, 1000},   {1, 256, 256},
-    {8, 128, 128},
+    {128, 768, 768}, {128, 768, 3072},   {128, 3072, 768}, {128, 3072, 3072}, {197, 768, 2304}, {128, 384, 1536},
+    {512, 512, 512}, {1024, 1024, 1024}, {1, 768, 768},    {1, 768, 3072},    {2, 768, 768},    {4, 768, 3072},
+    {8, 768, 768},   {16, 768, 768},     {16, 768, 3072},  {3136, 64, 64},    {12544, 32, 16},  {196, 2304, 256},
+    {49, 4608, 512}, {784, 144, 24},     {196, 480, 112},  {3136, 24, 144},   {128, 64, 128},   {16, 64, 64},
+    {16, 128, 128},  {32, 128, 128},     {1, 256, 1000},   {1, 256, 256},     {8, 128, 128},
 };
 
 void Run(benchmark::State& state, Shape s, int thread_count, kernels::Activation activation, bool unpacked) {
@@ -118,8 +115,8 @@ void Run(benchmark::State& state, Shape s, int thread_count, kernels::Activation
   state.counters["peak"] = Median(peaks) / 1e9;
   state.counters["percent"] = 100 * rate / Median(peaks);
   // The quickest of each: what is left when neighbours take no time on the cores.
-  state.counters["best_percent"] = 100 * flops / *std::min_element(seconds.begin(), seconds.end()) /
-                                   *std::max_element(peaks.begin(), peaks.end());
+  state.counters["best_percent"] =
+      100 * flops / *std::min_element(seconds.begin(), seconds.end()) / *std::max_element(peaks.begin(), peaks.end());
 }
 
 void Register() {

@@ -67,9 +67,9 @@ struct SLIPWAY_EXPORT BFloat16 {
   explicit operator float() const { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
 };
 
-/// The 8-bit and 4-bit floats of ONNX; `Kind` says which. Conversion from float rounds to nearest even; what is then too
-/// large, infinities included, becomes the largest finite value, or with `saturate` false the type's infinity, or NaN
-/// where it has none. Float4E2M1 always saturates, and takes NaN as zero. Float8E8M0 holds powers of two only: it
+/// The 8-bit and 4-bit floats of ONNX; `Kind` says which. Conversion from float rounds to nearest even; what is then
+/// too large, infinities included, becomes the largest finite value, or with `saturate` false the type's infinity, or
+/// NaN where it has none. Float4E2M1 always saturates, and takes NaN as zero. Float8E8M0 holds powers of two only: it
 /// rounds as ToFloat8E8M0 does to the nearest.
 template <DType Kind>
 struct SLIPWAY_EXPORT SmallFloat {
@@ -115,26 +115,47 @@ using Uint2 = SmallInt<2, false>;
 /// The DType of a C++ element type.
 template <class T>
 inline constexpr DType kDTypeOf = DType::kUndefined;
-template <> inline constexpr DType kDTypeOf<float> = DType::kFloat;
-template <> inline constexpr DType kDTypeOf<uint8_t> = DType::kUint8;
-template <> inline constexpr DType kDTypeOf<int8_t> = DType::kInt8;
-template <> inline constexpr DType kDTypeOf<uint16_t> = DType::kUint16;
-template <> inline constexpr DType kDTypeOf<int16_t> = DType::kInt16;
-template <> inline constexpr DType kDTypeOf<int32_t> = DType::kInt32;
-template <> inline constexpr DType kDTypeOf<int64_t> = DType::kInt64;
-template <> inline constexpr DType kDTypeOf<std::string> = DType::kString;
-template <> inline constexpr DType kDTypeOf<bool> = DType::kBool;
-template <> inline constexpr DType kDTypeOf<Float16> = DType::kFloat16;
-template <> inline constexpr DType kDTypeOf<double> = DType::kDouble;
-template <> inline constexpr DType kDTypeOf<uint32_t> = DType::kUint32;
-template <> inline constexpr DType kDTypeOf<uint64_t> = DType::kUint64;
-template <> inline constexpr DType kDTypeOf<std::complex<float>> = DType::kComplex64;
-template <> inline constexpr DType kDTypeOf<std::complex<double>> = DType::kComplex128;
-template <> inline constexpr DType kDTypeOf<BFloat16> = DType::kBFloat16;
-template <DType K> inline constexpr DType kDTypeOf<SmallFloat<K>> = K;
-template <> inline constexpr DType kDTypeOf<Int4> = DType::kInt4;
-template <> inline constexpr DType kDTypeOf<Uint4> = DType::kUint4;
-template <> inline constexpr DType kDTypeOf<Int2> = DType::kInt2;
-template <> inline constexpr DType kDTypeOf<Uint2> = DType::kUint2;
+template <>
+inline constexpr DType kDTypeOf<float> = DType::kFloat;
+template <>
+inline constexpr DType kDTypeOf<uint8_t> = DType::kUint8;
+template <>
+inline constexpr DType kDTypeOf<int8_t> = DType::kInt8;
+template <>
+inline constexpr DType kDTypeOf<uint16_t> = DType::kUint16;
+template <>
+inline constexpr DType kDTypeOf<int16_t> = DType::kInt16;
+template <>
+inline constexpr DType kDTypeOf<int32_t> = DType::kInt32;
+template <>
+inline constexpr DType kDTypeOf<int64_t> = DType::kInt64;
+template <>
+inline constexpr DType kDTypeOf<std::string> = DType::kString;
+template <>
+inline constexpr DType kDTypeOf<bool> = DType::kBool;
+template <>
+inline constexpr DType kDTypeOf<Float16> = DType::kFloat16;
+template <>
+inline constexpr DType kDTypeOf<double> = DType::kDouble;
+template <>
+inline constexpr DType kDTypeOf<uint32_t> = DType::kUint32;
+template <>
+inline constexpr DType kDTypeOf<uint64_t> = DType::kUint64;
+template <>
+inline constexpr DType kDTypeOf<std::complex<float>> = DType::kComplex64;
+template <>
+inline constexpr DType kDTypeOf<std::complex<double>> = DType::kComplex128;
+template <>
+inline constexpr DType kDTypeOf<BFloat16> = DType::kBFloat16;
+template <DType K>
+inline constexpr DType kDTypeOf<SmallFloat<K>> = K;
+template <>
+inline constexpr DType kDTypeOf<Int4> = DType::kInt4;
+template <>
+inline constexpr DType kDTypeOf<Uint4> = DType::kUint4;
+template <>
+inline constexpr DType kDTypeOf<Int2> = DType::kInt2;
+template <>
+inline constexpr DType kDTypeOf<Uint2> = DType::kUint2;
 
 }  // namespace slipway

@@ -23,7 +23,7 @@ struct AxisInfo {
 /// An input or output of a model.
 struct ValueInfo {
   std::string name;
-  std::string type;              ///< onnxruntime's spelling: "tensor(float)", "seq(tensor(int64))"
+  std::string type;                ///< onnxruntime's spelling: "tensor(float)", "seq(tensor(int64))"
   DType elem = DType::kUndefined;  ///< of a tensor
   bool has_rank = false;
   std::vector<AxisInfo> shape;
@@ -58,9 +58,10 @@ class SLIPWAY_EXPORT Session {
   const std::vector<ValueInfo>& overridable_initializers() const;
   const ModelInfo& info() const;
 
-  /// Runs the model and gives the outputs named (all where none is), in that order. Inputs by name, shapes as inputs() gives
-  /// them. Throws Error(kInvalidArgument) where a name, type or shape does not fit.
-  std::vector<Value> Run(const Inputs& inputs, std::span<const std::string> outputs = {}, const RunOptions& options = {}) const;
+  /// Runs the model and gives the outputs named (all where none is), in that order. Inputs by name, shapes as inputs()
+  /// gives them. Throws Error(kInvalidArgument) where a name, type or shape does not fit.
+  std::vector<Value> Run(const Inputs& inputs, std::span<const std::string> outputs = {},
+                         const RunOptions& options = {}) const;
 
   /// Bytes that a run with these inputs' shapes needs for intermediate values: the plan's arena.
   size_t ArenaBytes(const Inputs& inputs) const;

@@ -67,7 +67,9 @@ class SLIPWAY_EXPORT Shape {
     for (int i = 0; i < axis; ++i) n *= data()[i];
     return n;
   }
-  bool operator==(const Shape& other) const { return rank_ == other.rank_ && std::equal(begin(), end(), other.begin()); }
+  bool operator==(const Shape& other) const {
+    return rank_ == other.rank_ && std::equal(begin(), end(), other.begin());
+  }
   /// "[2, 3]"
   std::string ToString() const;
 
@@ -139,7 +141,8 @@ template <class T>
 Tensor Tensor::From(Shape shape, std::span<const T> values) {
   Tensor t(kDTypeOf<T>, std::move(shape));
   if (static_cast<size_t>(t.size()) != values.size()) {
-    throw Error(Code::kInvalidArgument, "Tensor::From: " + std::to_string(values.size()) + " values for shape " + t.shape().ToString());
+    throw Error(Code::kInvalidArgument,
+                "Tensor::From: " + std::to_string(values.size()) + " values for shape " + t.shape().ToString());
   }
   std::copy(values.begin(), values.end(), t.template data<T>());
   return t;

@@ -19,10 +19,10 @@ struct NumpyType {
   int number;
 };
 constexpr NumpyType kNumpyTypes[] = {
-    {DType::kFloat, NPY_FLOAT32},      {DType::kDouble, NPY_FLOAT64},      {DType::kFloat16, NPY_FLOAT16},
-    {DType::kInt8, NPY_INT8},          {DType::kInt16, NPY_INT16},         {DType::kInt32, NPY_INT32},
-    {DType::kInt64, NPY_INT64},        {DType::kUint8, NPY_UINT8},         {DType::kUint16, NPY_UINT16},
-    {DType::kUint32, NPY_UINT32},      {DType::kUint64, NPY_UINT64},       {DType::kBool, NPY_BOOL},
+    {DType::kFloat, NPY_FLOAT32},       {DType::kDouble, NPY_FLOAT64},        {DType::kFloat16, NPY_FLOAT16},
+    {DType::kInt8, NPY_INT8},           {DType::kInt16, NPY_INT16},           {DType::kInt32, NPY_INT32},
+    {DType::kInt64, NPY_INT64},         {DType::kUint8, NPY_UINT8},           {DType::kUint16, NPY_UINT16},
+    {DType::kUint32, NPY_UINT32},       {DType::kUint64, NPY_UINT64},         {DType::kBool, NPY_BOOL},
     {DType::kComplex64, NPY_COMPLEX64}, {DType::kComplex128, NPY_COMPLEX128},
 };
 
@@ -32,11 +32,16 @@ struct ExtraType {
   const char* name;
 };
 constexpr ExtraType kExtraTypes[] = {
-    {DType::kBFloat16, "bfloat16"},         {DType::kFloat8E4M3FN, "float8_e4m3fn"},
-    {DType::kFloat8E4M3FNUZ, "float8_e4m3fnuz"}, {DType::kFloat8E5M2, "float8_e5m2"},
-    {DType::kFloat8E5M2FNUZ, "float8_e5m2fnuz"}, {DType::kFloat8E8M0, "float8_e8m0fnu"},
-    {DType::kFloat4E2M1, "float4_e2m1fn"},  {DType::kInt4, "int4"},
-    {DType::kUint4, "uint4"},               {DType::kInt2, "int2"},
+    {DType::kBFloat16, "bfloat16"},
+    {DType::kFloat8E4M3FN, "float8_e4m3fn"},
+    {DType::kFloat8E4M3FNUZ, "float8_e4m3fnuz"},
+    {DType::kFloat8E5M2, "float8_e5m2"},
+    {DType::kFloat8E5M2FNUZ, "float8_e5m2fnuz"},
+    {DType::kFloat8E8M0, "float8_e8m0fnu"},
+    {DType::kFloat4E2M1, "float4_e2m1fn"},
+    {DType::kInt4, "int4"},
+    {DType::kUint4, "uint4"},
+    {DType::kInt2, "int2"},
     {DType::kUint2, "uint2"},
 };
 
@@ -50,14 +55,16 @@ DType DTypeOf(PyArrayObject* array) {
   if (number == NPY_ULONGLONG) return DType::kUint64;
   if (number == NPY_OBJECT || number == NPY_UNICODE || number == NPY_STRING) return DType::kString;
   if (number >= NPY_USERDEF) {
-    const std::string name = nb::cast<std::string>(nb::handle(reinterpret_cast<PyObject*>(PyArray_DESCR(array))).attr("name"));
+    const std::string name =
+        nb::cast<std::string>(nb::handle(reinterpret_cast<PyObject*>(PyArray_DESCR(array))).attr("name"));
     for (const ExtraType& t : kExtraTypes) {
       if (name == t.name) return t.dtype;
     }
   }
-  throw Error(Code::kInvalidArgument,
-              fmt::format("NumPy arrays of type {} have no ONNX type",
-                          nb::cast<std::string>(nb::str(nb::handle(reinterpret_cast<PyObject*>(PyArray_DESCR(array)))))));
+  throw Error(
+      Code::kInvalidArgument,
+      fmt::format("NumPy arrays of type {} have no ONNX type",
+                  nb::cast<std::string>(nb::str(nb::handle(reinterpret_cast<PyObject*>(PyArray_DESCR(array)))))));
 }
 
 /// A new reference to NumPy's descriptor for the type.
@@ -71,7 +78,8 @@ PyArray_Descr* DescrOf(DType dtype) {
     try {
       type = nb::module_::import_("ml_dtypes").attr(t.name);
     } catch (nb::python_error&) {
-      throw Error(Code::kUnsupported, fmt::format("an output is {}: pip install ml_dtypes, which has that type for NumPy", Name(dtype)));
+      throw Error(Code::kUnsupported,
+                  fmt::format("an output is {}: pip install ml_dtypes, which has that type for NumPy", Name(dtype)));
     }
     PyArray_Descr* descr = nullptr;
     if (!PyArray_DescrConverter(type.ptr(), &descr)) throw nb::python_error();
@@ -98,7 +106,8 @@ std::string StringFrom(PyObject* item) {
     return {text, static_cast<size_t>(size)};
   }
   if (PyBytes_Check(item)) return {PyBytes_AS_STRING(item), static_cast<size_t>(PyBytes_GET_SIZE(item))};
-  throw Error(Code::kInvalidArgument, fmt::format("an array of objects may hold str and bytes only, got {}", Py_TYPE(item)->tp_name));
+  throw Error(Code::kInvalidArgument,
+              fmt::format("an array of objects may hold str and bytes only, got {}", Py_TYPE(item)->tp_name));
 }
 
 Tensor StringsFrom(PyArrayObject* array, Shape shape) {
@@ -197,7 +206,8 @@ Value FromPython(nb::handle object) {
     if (!array.is_valid()) throw nb::python_error();
     return FromArray(reinterpret_cast<PyArrayObject*>(array.ptr()));
   }
-  throw Error(Code::kInvalidArgument, fmt::format("wants a NumPy array, list, dict or None, got {}", Py_TYPE(o)->tp_name));
+  throw Error(Code::kInvalidArgument,
+              fmt::format("wants a NumPy array, list, dict or None, got {}", Py_TYPE(o)->tp_name));
 }
 
 nb::object ToPython(const Value& value) {

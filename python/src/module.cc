@@ -67,7 +67,8 @@ nb::list Run(const Session& session, nb::handle names, nb::dict feed, const Opti
     nb::gil_scoped_release release;
     outputs = session.Run(inputs, wanted, run);
   }
-  for (const NodeTime& t : times) nb::borrow<nb::list>(profile).append(nb::make_tuple(t.name, t.op_type, t.nanoseconds));
+  for (const NodeTime& t : times)
+    nb::borrow<nb::list>(profile).append(nb::make_tuple(t.name, t.op_type, t.nanoseconds));
   nb::list out;
   for (const Value& value : outputs) out.append(ToPython(value));
   return out;
@@ -126,7 +127,10 @@ NB_MODULE(_slipway, m) {
       .def_ro("name", &ValueInfo::name)
       .def_ro("type", &ValueInfo::type, "As onnxruntime spells it: 'tensor(float)'.")
       .def_prop_ro("shape", &Axes, "A list: a size, the name of an axis that varies, or None for one without a name.")
-      .def("__repr__", [](const ValueInfo& v) { return "NodeArg(name='" + v.name + "', type='" + v.type + "', shape=" + nb::cast<std::string>(nb::str(Axes(v))) + ")"; });
+      .def("__repr__", [](const ValueInfo& v) {
+        return "NodeArg(name='" + v.name + "', type='" + v.type +
+               "', shape=" + nb::cast<std::string>(nb::str(Axes(v))) + ")";
+      });
 
   nb::class_<ModelInfo>(m, "ModelMetadata", "What a model's file says about itself.")
       .def_ro("producer_name", &ModelInfo::producer_name)
@@ -150,7 +154,8 @@ NB_MODULE(_slipway, m) {
   nb::class_<Options>(m, "RunOptions", "How one run is done; pass it to InferenceSession.run.")
       .def(nb::init<>())
       .def_prop_rw(
-          "terminate", [](const Options& o) { return o.terminate.load(); }, [](Options& o, bool value) { o.terminate = value; },
+          "terminate", [](const Options& o) { return o.terminate.load(); },
+          [](Options& o, bool value) { o.terminate = value; },
           "Set to True from any thread to stop the run, which then raises slipway.errors.Cancelled.");
 
   nb::class_<Session>(m, "NativeSession")
@@ -161,7 +166,8 @@ NB_MODULE(_slipway, m) {
       .def_prop_ro("overridable_initializers", &Session::overridable_initializers)
       .def_prop_ro("info", &Session::info)
       .def("describe", &Session::Describe)
-      .def("arena_bytes", [](const Session& s, nb::dict feed) { return s.ArenaBytes(ReadFeed(feed)); }, "feed"_a)
+      .def(
+          "arena_bytes", [](const Session& s, nb::dict feed) { return s.ArenaBytes(ReadFeed(feed)); }, "feed"_a)
       .def("run", &Run, "names"_a.none(), "feed"_a, "options"_a.none() = nb::none(), "profile"_a.none() = nb::none());
 }
 

@@ -25,10 +25,10 @@ constexpr Types<As..., Bs...> operator+(Types<As...>, Types<Bs...>) {
 /// The lists that the visitors below go through; op.h has sets of the same names, for checking.
 namespace lists {
 inline constexpr Types<float, double, Float16, BFloat16> kFloatTypes;
-inline constexpr Types<uint8_t, int8_t, uint16_t, int16_t, int32_t, int64_t, uint32_t, uint64_t>
-    kIntegerTypes;
+inline constexpr Types<uint8_t, int8_t, uint16_t, int16_t, int32_t, int64_t, uint32_t, uint64_t> kIntegerTypes;
 inline constexpr Types<int32_t, int64_t> kIndexTypes;
-inline constexpr Types<Float8E4M3FN, Float8E4M3FNUZ, Float8E5M2, Float8E5M2FNUZ, Float8E8M0, Float4E2M1> kSmallFloatTypes;
+inline constexpr Types<Float8E4M3FN, Float8E4M3FNUZ, Float8E5M2, Float8E5M2FNUZ, Float8E8M0, Float4E2M1>
+    kSmallFloatTypes;
 inline constexpr Types<Int4, Uint4, Int2, Uint2> kSmallIntegerTypes;
 inline constexpr auto kNumericTypes = kFloatTypes + kIntegerTypes;
 inline constexpr auto kAllTypes = kNumericTypes + kSmallFloatTypes + kSmallIntegerTypes +
@@ -92,12 +92,18 @@ template <class F>
 decltype(auto) VisitBySize(DType type, F&& f) {
   if (type == DType::kString) return f.template operator()<std::string>();
   switch (SizeOf(type)) {
-    case 1: return f.template operator()<uint8_t>();
-    case 2: return f.template operator()<uint16_t>();
-    case 4: return f.template operator()<uint32_t>();
-    case 8: return f.template operator()<uint64_t>();
-    case 16: return f.template operator()<Bytes16>();
-    default: ThrowUnsupportedType(type, "a defined type");
+    case 1:
+      return f.template operator()<uint8_t>();
+    case 2:
+      return f.template operator()<uint16_t>();
+    case 4:
+      return f.template operator()<uint32_t>();
+    case 8:
+      return f.template operator()<uint64_t>();
+    case 16:
+      return f.template operator()<Bytes16>();
+    default:
+      ThrowUnsupportedType(type, "a defined type");
   }
 }
 

@@ -139,7 +139,8 @@ TEST(Dtypes, Float8E8M0) {
     int saturated;
     int plain;
   };
-  for (const auto& [value, saturated, plain] : {Case{0, 0, 0xFF}, {1e-45f, 0, 0xFF}, {3.4e38f, 0xFE, 0xFF}, {kInf, 0xFE, 0xFF}, {kNan, 0xFF, 0xFF}}) {
+  for (const auto& [value, saturated, plain] :
+       {Case{0, 0, 0xFF}, {1e-45f, 0, 0xFF}, {3.4e38f, 0xFE, 0xFF}, {kInf, 0xFE, 0xFF}, {kNan, 0xFF, 0xFF}}) {
     EXPECT_EQ(Float8E8M0(value).bits, saturated) << value;
     EXPECT_EQ(Float8E8M0(value, false).bits, plain) << value;
   }

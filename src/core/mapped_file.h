@@ -26,8 +26,8 @@ class MappedFile {
   size_t size_;
 };
 
-/// Gives back the memory of a tensor that lies in a mapped file and will hardly be read again; does nothing to other tensors. The
-/// data stays readable: it would come from the file anew.
+/// Gives back the memory of a tensor that lies in a mapped file and will hardly be read again; does nothing to other
+/// tensors. The data stays readable: it would come from the file anew.
 void ReleasePages(const Tensor& tensor);
 
 }  // namespace slipway

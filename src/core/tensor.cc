@@ -32,9 +32,8 @@ uint64_t CheckedBytes(DType type, const Shape& shape) {
     }
     empty |= dim == 0;
     if (__builtin_mul_overflow(bytes, std::max<int64_t>(dim, 1), &bytes)) {
-      throw Error(Code::kInvalidArgument,
-                  fmt::format("a {} tensor of shape {} has more bytes than an int64 can count", Name(type),
-                              shape.ToString()));
+      throw Error(Code::kInvalidArgument, fmt::format("a {} tensor of shape {} has more bytes than an int64 can count",
+                                                      Name(type), shape.ToString()));
     }
   }
   return empty ? 0 : static_cast<uint64_t>(bytes);

@@ -131,9 +131,7 @@ TEST(Tensor, StringsAreMadeAndFreed) {
   EXPECT_EQ(b.data<std::string>()[1], longer);
 }
 
-TEST(Tensor, FromChecksTheCount) {
-  EXPECT_THROW(Tensor::From<int64_t>({3}, {1, 2}), Error);
-}
+TEST(Tensor, FromChecksTheCount) { EXPECT_THROW(Tensor::From<int64_t>({3}, {1, 2}), Error); }
 
 TEST(DType, NamesAreDistinct) {
   std::set<std::string_view> names;
@@ -160,9 +158,11 @@ TEST(Visit, CoversWhatItSays) {
     bool is_float, numeric, integer, index;
   };
   const Case cases[] = {
-      {DType::kFloat, true, true, false, false},  {DType::kFloat16, true, true, false, false}, {DType::kInt64, false, true, true, true},
-      {DType::kUint8, false, true, true, false},  {DType::kInt32, false, true, true, true},    {DType::kBool, false, false, false, false},
-      {DType::kString, false, false, false, false}, {DType::kInt4, false, false, false, false}, {DType::kUndefined, false, false, false, false},
+      {DType::kFloat, true, true, false, false},       {DType::kFloat16, true, true, false, false},
+      {DType::kInt64, false, true, true, true},        {DType::kUint8, false, true, true, false},
+      {DType::kInt32, false, true, true, true},        {DType::kBool, false, false, false, false},
+      {DType::kString, false, false, false, false},    {DType::kInt4, false, false, false, false},
+      {DType::kUndefined, false, false, false, false},
   };
   const auto covers = [](auto visit) {
     try {

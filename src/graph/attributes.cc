@@ -30,7 +30,8 @@ const T* Attributes::Get(std::string_view name, const char* wanted) const {
   const Attribute* found = Find(name);
   if (!found) return nullptr;
   const T* value = std::get_if<T>(found);
-  if (!value) throw Error(Code::kBadGraph, fmt::format("attribute '{}' should be {}, but is of another type", name, wanted));
+  if (!value)
+    throw Error(Code::kBadGraph, fmt::format("attribute '{}' should be {}, but is of another type", name, wanted));
   return value;
 }
 

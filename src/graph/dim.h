@@ -11,8 +11,8 @@
 namespace slipway {
 
 /// The size of an axis: a number, or a polynomial with integer coefficients over named symbols ("batch * seq + 2").
-/// What no polynomial expresses (a floor division, a maximum) is a symbol of its own named by its text, so that equal texts are
-/// equal sizes. Arithmetic on numbers that leaves int64 throws Error(kBadGraph).
+/// What no polynomial expresses (a floor division, a maximum) is a symbol of its own named by its text, so that equal
+/// texts are equal sizes. Arithmetic on numbers that leaves int64 throws Error(kBadGraph).
 class Dim {
  public:
   Dim(int64_t value = 0) : value_(value) {}  // NOLINT(google-explicit-constructor)
@@ -31,14 +31,14 @@ class Dim {
   friend Dim operator+(const Dim& a, const Dim& b);
   friend Dim operator-(const Dim& a, const Dim& b);
   friend Dim operator*(const Dim& a, const Dim& b);
-  /// Rounds towards minus infinity. b is not 0. Exact where every coefficient of a is a multiple of the number b, or a is a
-  /// product with the factor b.
+  /// Rounds towards minus infinity. b is not 0. Exact where every coefficient of a is a multiple of the number b, or a
+  /// is a product with the factor b.
   friend Dim FloorDiv(const Dim& a, const Dim& b);
   friend Dim CeilDiv(const Dim& a, const Dim& b);
   friend Dim Max(const Dim& a, const Dim& b);
   friend Dim Min(const Dim& a, const Dim& b);
-  /// True where `part` is Min(n, whole) for some number n of 1 or more, so that the two are the same wherever either may be
-  /// broadcast to the other.
+  /// True where `part` is Min(n, whole) for some number n of 1 or more, so that the two are the same wherever either
+  /// may be broadcast to the other.
   friend bool IsCapped(const Dim& part, const Dim& whole);
 
  private:

@@ -174,7 +174,8 @@ class Verifier {
   void CheckNode(NodeId id) {
     const Node& n = graph_.node(id);
     auto read = [&](ValueId v) {
-      if (!InRange(v) || !ready_[v]) Fail(fmt::format("{}: reads {} before anything gives it", n.Describe(graph_), NameOf(v)));
+      if (!InRange(v) || !ready_[v])
+        Fail(fmt::format("{}: reads {} before anything gives it", n.Describe(graph_), NameOf(v)));
       const auto& users = graph_.value(v).users;
       if (std::find(users.begin(), users.end(), id) == users.end()) {
         Fail(fmt::format("{}: is not listed as a user of {}", n.Describe(graph_), NameOf(v)));
@@ -186,14 +187,17 @@ class Verifier {
     std::for_each(n.captures.begin(), n.captures.end(), read);
     for (ValueId v : n.outputs) {
       if (v == kNone) continue;
-      if (!InRange(v) || ready_[v]) Fail(fmt::format("{}: gives {}, which is given already", n.Describe(graph_), NameOf(v)));
-      if (graph_.value(v).producer != id) Fail(fmt::format("{}: is not the producer of {}", n.Describe(graph_), NameOf(v)));
+      if (!InRange(v) || ready_[v])
+        Fail(fmt::format("{}: gives {}, which is given already", n.Describe(graph_), NameOf(v)));
+      if (graph_.value(v).producer != id)
+        Fail(fmt::format("{}: is not the producer of {}", n.Describe(graph_), NameOf(v)));
       ready_[v] = true;
     }
     for (const auto& [key, attribute] : n.attributes) {
       const auto* sub = std::get_if<std::shared_ptr<Graph>>(&attribute);
       if (!sub) continue;
-      if ((*sub)->captures.size() != n.captures.size()) Fail(fmt::format("{}: captures of '{}' do not match", n.Describe(graph_), key));
+      if ((*sub)->captures.size() != n.captures.size())
+        Fail(fmt::format("{}: captures of '{}' do not match", n.Describe(graph_), key));
       Verify(**sub);
     }
   }

@@ -112,7 +112,8 @@ struct Node {
 };
 
 /// What a model is: nodes in an order in which each comes after what it reads, and the values between them. Every value
-/// is an input, a constant, a capture, or the output of exactly one node. Node and value ids stay valid until the thing is removed.
+/// is an input, a constant, a capture, or the output of exactly one node. Node and value ids stay valid until the thing
+/// is removed.
 class Graph {
  public:
   struct ValueInfo {

@@ -28,17 +28,35 @@ TEST(Pattern, MatchesEveryBracketing) {
   };
   const Case cases[] = {
       {"(x * e) * half",
-       [&](auto& b, ValueId x) { return b.Add("Mul", {b.Add("Mul", {x, inner(b, x)}), b.Scalar(0.5f)}); }, true},
+       [&](auto& b, ValueId x) {
+         return b.Add("Mul", {b.Add("Mul", {x, inner(b, x)}), b.Scalar(0.5f)});
+       },
+       true},
       {"x * (e * half)",
-       [&](auto& b, ValueId x) { return b.Add("Mul", {x, b.Add("Mul", {inner(b, x), b.Scalar(0.5f)})}); }, true},
+       [&](auto& b, ValueId x) {
+         return b.Add("Mul", {x, b.Add("Mul", {inner(b, x), b.Scalar(0.5f)})});
+       },
+       true},
       {"half * (e * x)",
-       [&](auto& b, ValueId x) { return b.Add("Mul", {b.Scalar(0.5f), b.Add("Mul", {inner(b, x), x})}); }, true},
+       [&](auto& b, ValueId x) {
+         return b.Add("Mul", {b.Scalar(0.5f), b.Add("Mul", {inner(b, x), x})});
+       },
+       true},
       {"(half * x) * e",
-       [&](auto& b, ValueId x) { return b.Add("Mul", {b.Add("Mul", {b.Scalar(0.5f), x}), inner(b, x)}); }, true},
-      {"(x / 2) * e", [&](auto& b, ValueId x) { return b.Add("Mul", {b.Add("Div", {x, b.Scalar(2)}), inner(b, x)}); },
+       [&](auto& b, ValueId x) {
+         return b.Add("Mul", {b.Add("Mul", {b.Scalar(0.5f), x}), inner(b, x)});
+       },
+       true},
+      {"(x / 2) * e",
+       [&](auto& b, ValueId x) {
+         return b.Add("Mul", {b.Add("Div", {x, b.Scalar(2)}), inner(b, x)});
+       },
        true},
       {"(x * e) / [[2]]",
-       [&](auto& b, ValueId x) { return b.Add("Div", {b.Add("Mul", {x, inner(b, x)}), b.Floats({1, 1}, {2})}); }, true},
+       [&](auto& b, ValueId x) {
+         return b.Add("Div", {b.Add("Mul", {x, inner(b, x)}), b.Floats({1, 1}, {2})});
+       },
+       true},
       {"e with 1 + erf(k * x)",
        [&](auto& b, ValueId x) {
          const ValueId e = b.Add("Add", {b.Scalar(1), b.Add("Erf", {b.Add("Mul", {b.Scalar(0.70710678f), x})})});
@@ -52,13 +70,20 @@ TEST(Pattern, MatchesEveryBracketing) {
        },
        true},
       {"another constant",
-       [&](auto& b, ValueId x) { return b.Add("Mul", {b.Add("Mul", {x, inner(b, x)}), b.Scalar(0.6f)}); }, false},
+       [&](auto& b, ValueId x) {
+         return b.Add("Mul", {b.Add("Mul", {x, inner(b, x)}), b.Scalar(0.6f)});
+       },
+       false},
       {"another x",
        [&](auto& b, ValueId x) {
          return b.Add("Mul", {b.Add("Mul", {b.Input("y", {2, 3}), inner(b, x)}), b.Scalar(0.5f)});
        },
        false},
-      {"no half", [&](auto& b, ValueId x) { return b.Add("Mul", {x, inner(b, x)}); }, false},
+      {"no half",
+       [&](auto& b, ValueId x) {
+         return b.Add("Mul", {x, inner(b, x)});
+       },
+       false},
       {"an inner value is used elsewhere",
        [&](auto& b, ValueId x) {
          const ValueId e = inner(b, x);
@@ -98,9 +123,15 @@ TEST(Pattern, SquaresReciprocalsAndNames) {
   const Pattern x = Any("x"), d = Any("d");
   const Pattern pattern = d / Sqrt(Square(x) + Const("eps").Named("eps")) * Const("gamma");
   const std::function<ValueId(GraphBuilder&, ValueId, ValueId)> builds[] = {
-      [](GraphBuilder& b, ValueId d, ValueId s) { return b.Add("Div", {d, s}); },
-      [](GraphBuilder& b, ValueId d, ValueId s) { return b.Add("Mul", {b.Add("Reciprocal", {s}), d}); },
-      [](GraphBuilder& b, ValueId d, ValueId s) { return b.Add("Mul", {b.Add("Div", {b.Scalar(1), s}), d}); },
+      [](GraphBuilder& b, ValueId d, ValueId s) {
+        return b.Add("Div", {d, s});
+      },
+      [](GraphBuilder& b, ValueId d, ValueId s) {
+        return b.Add("Mul", {b.Add("Reciprocal", {s}), d});
+      },
+      [](GraphBuilder& b, ValueId d, ValueId s) {
+        return b.Add("Mul", {b.Add("Div", {b.Scalar(1), s}), d});
+      },
   };
   for (const bool power : {false, true}) {
     for (const auto& build : builds) {

@@ -32,9 +32,8 @@ HWY_INLINE void WithActivation(const Epilogue& e, const F& f) {
     case Activation::kClip:
       return f([alpha, beta](auto d, auto v) HWY_ATTR { return ClampNumber(d, v, alpha, beta); });
     case Activation::kLeakyRelu:
-      return f([alpha](auto d, auto v) HWY_ATTR {
-        return hn::IfThenElse(hn::Lt(v, hn::Zero(d)), hn::Mul(v, hn::Set(d, alpha)), v);
-      });
+      return f([alpha](auto d, auto v)
+                   HWY_ATTR { return hn::IfThenElse(hn::Lt(v, hn::Zero(d)), hn::Mul(v, hn::Set(d, alpha)), v); });
     case Activation::kGelu:
       return f([](auto d, auto v) HWY_ATTR { return Gelu(d, v); });
     case Activation::kGeluTanh:
@@ -51,9 +50,8 @@ HWY_INLINE void WithActivation(const Epilogue& e, const F& f) {
         return hn::Mul(v, ClampNumber(d, gate, 0.0f, 1.0f));
       });
     case Activation::kHardSigmoid:
-      return f([alpha, beta](auto d, auto v) HWY_ATTR {
-        return ClampNumber(d, hn::MulAdd(v, hn::Set(d, alpha), hn::Set(d, beta)), 0.0f, 1.0f);
-      });
+      return f([alpha, beta](auto d, auto v)
+                   HWY_ATTR { return ClampNumber(d, hn::MulAdd(v, hn::Set(d, alpha), hn::Set(d, beta)), 0.0f, 1.0f); });
   }
 }
 

@@ -8,11 +8,11 @@ namespace slipway::kernels {
 enum class Activation : uint8_t {
   kNone,
   kRelu,
-  kClip,         ///< to [alpha, beta]; Relu6 is Clip(0, 6)
-  kLeakyRelu,    ///< slope alpha below 0
-  kGelu,         ///< exact, by erf
-  kGeluTanh,     ///< the tanh approximation
-  kSilu,         ///< x * sigmoid(x)
+  kClip,       ///< to [alpha, beta]; Relu6 is Clip(0, 6)
+  kLeakyRelu,  ///< slope alpha below 0
+  kGelu,       ///< exact, by erf
+  kGeluTanh,   ///< the tanh approximation
+  kSilu,       ///< x * sigmoid(x)
   kSigmoid,
   kTanh,
   kHardSwish,    ///< x * clip(x / 6 + 1 / 2, 0, 1)

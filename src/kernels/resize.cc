@@ -9,22 +9,32 @@ namespace {
 double Original(const ResizeAxis& a, double x) {
   const auto in = static_cast<double>(a.in), out = static_cast<double>(a.out);
   switch (a.coordinates) {
-    case CoordinateMode::kHalfPixel: return (x + 0.5) / a.scale - 0.5;
-    case CoordinateMode::kHalfPixelSymmetric: return in / 2 * (1 - out / (a.scale * in)) + (x + 0.5) / a.scale - 0.5;
-    case CoordinateMode::kPytorchHalfPixel: return a.out > 1 ? (x + 0.5) / a.scale - 0.5 : 0;
-    case CoordinateMode::kAlignCorners: return a.out > 1 ? x * (in - 1) / (out - 1) : 0;
-    case CoordinateMode::kAsymmetric: return x / a.scale;
+    case CoordinateMode::kHalfPixel:
+      return (x + 0.5) / a.scale - 0.5;
+    case CoordinateMode::kHalfPixelSymmetric:
+      return in / 2 * (1 - out / (a.scale * in)) + (x + 0.5) / a.scale - 0.5;
+    case CoordinateMode::kPytorchHalfPixel:
+      return a.out > 1 ? (x + 0.5) / a.scale - 0.5 : 0;
+    case CoordinateMode::kAlignCorners:
+      return a.out > 1 ? x * (in - 1) / (out - 1) : 0;
+    case CoordinateMode::kAsymmetric:
+      return x / a.scale;
     default:
-      return a.out > 1 ? a.start * (in - 1) + x * (a.end - a.start) * (in - 1) / (out - 1) : 0.5 * (a.start + a.end) * (in - 1);
+      return a.out > 1 ? a.start * (in - 1) + x * (a.end - a.start) * (in - 1) / (out - 1)
+                       : 0.5 * (a.start + a.end) * (in - 1);
   }
 }
 
 double Nearest(NearestMode mode, double x) {
   switch (mode) {
-    case NearestMode::kPreferFloor: return std::ceil(x - 0.5);
-    case NearestMode::kPreferCeil: return std::floor(x + 0.5);
-    case NearestMode::kFloor: return std::floor(x);
-    default: return std::ceil(x);
+    case NearestMode::kPreferFloor:
+      return std::ceil(x - 0.5);
+    case NearestMode::kPreferCeil:
+      return std::floor(x + 0.5);
+    case NearestMode::kFloor:
+      return std::floor(x);
+    default:
+      return std::ceil(x);
   }
 }
 

@@ -6,7 +6,14 @@
 namespace slipway::kernels {
 
 /// How coordinates of a resized axis lead to the original's; ONNX's coordinate_transformation_mode.
-enum class CoordinateMode { kHalfPixel, kHalfPixelSymmetric, kPytorchHalfPixel, kAlignCorners, kAsymmetric, kCropAndResize };
+enum class CoordinateMode {
+  kHalfPixel,
+  kHalfPixelSymmetric,
+  kPytorchHalfPixel,
+  kAlignCorners,
+  kAsymmetric,
+  kCropAndResize
+};
 enum class NearestMode { kPreferFloor, kPreferCeil, kFloor, kCeil };
 enum class ResizeFilter { kNearest, kLinear, kCubic };
 

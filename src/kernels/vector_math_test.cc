@@ -19,12 +19,12 @@
 HWY_BEFORE_NAMESPACE();
 namespace slipway::kernels {
 namespace HWY_NAMESPACE {
-#define SLIPWAY_TEST_MAP(Function)                                          \
-  void Map##Function(const float* x, float* y, size_t n) {                  \
-    const hn::ScalableTag<float> d;                                         \
-    for (size_t i = 0; i < n; i += hn::Lanes(d)) {                          \
-      hn::StoreU(Function(d, hn::LoadU(d, x + i)), d, y + i);               \
-    }                                                                       \
+#define SLIPWAY_TEST_MAP(Function)                            \
+  void Map##Function(const float* x, float* y, size_t n) {    \
+    const hn::ScalableTag<float> d;                           \
+    for (size_t i = 0; i < n; i += hn::Lanes(d)) {            \
+      hn::StoreU(Function(d, hn::LoadU(d, x + i)), d, y + i); \
+    }                                                         \
   }
 SLIPWAY_TEST_MAP(Exp)
 SLIPWAY_TEST_MAP(ExpFlush)
@@ -45,11 +45,9 @@ namespace {
 
 constexpr float kInf = std::numeric_limits<float>::infinity();
 
-#define SLIPWAY_TEST_RUN(Function)                                   \
-  HWY_EXPORT(Map##Function);                                         \
-  void Run##Function(const float* x, float* y, size_t n) {           \
-    HWY_DYNAMIC_DISPATCH(Map##Function)(x, y, n);                    \
-  }
+#define SLIPWAY_TEST_RUN(Function) \
+  HWY_EXPORT(Map##Function);       \
+  void Run##Function(const float* x, float* y, size_t n) { HWY_DYNAMIC_DISPATCH(Map##Function)(x, y, n); }
 SLIPWAY_TEST_RUN(Exp)
 SLIPWAY_TEST_RUN(ExpFlush)
 SLIPWAY_TEST_RUN(Log)
@@ -93,8 +91,8 @@ std::vector<float> Inputs() {
   std::vector<float> x;
   for (uint64_t bits = 0; bits < (uint64_t{1} << 32); bits += 4999) x.push_back(std::bit_cast<float>(uint32_t(bits)));
   for (int i = -100000; i <= 100000; ++i) x.push_back(float(i) * 1.1e-3f);
-  for (const float v : {0.0f, -0.0f, kInf, -kInf, float(NAN), 1.0f, 88.7228f, 88.73f, -103.97f, 3.92f, -3.92f,
-                        9.01f, 1e-45f}) {
+  for (const float v :
+       {0.0f, -0.0f, kInf, -kInf, float(NAN), 1.0f, 88.7228f, 88.73f, -103.97f, 3.92f, -3.92f, 9.01f, 1e-45f}) {
     x.push_back(v);
   }
   while (x.size() % 64 != 0) x.push_back(0);

@@ -10,20 +10,34 @@ namespace wire = field::attribute;
 /// The kind that a field holds; kNothing for what is not a value.
 AttributeKind KindOf(uint32_t tag) {
   switch (tag) {
-    case wire::kFloat: return AttributeKind::kFloat;
-    case wire::kInt: return AttributeKind::kInt;
-    case wire::kString: return AttributeKind::kString;
-    case wire::kTensor: return AttributeKind::kTensor;
-    case wire::kGraph: return AttributeKind::kGraph;
-    case wire::kFloats: return AttributeKind::kFloats;
-    case wire::kInts: return AttributeKind::kInts;
-    case wire::kStrings: return AttributeKind::kStrings;
-    case wire::kTensors: return AttributeKind::kTensors;
-    case wire::kGraphs: return AttributeKind::kGraphs;
-    case wire::kSparse: return AttributeKind::kSparse;
-    case wire::kSparses: return AttributeKind::kSparses;
-    case wire::kType_: return AttributeKind::kType;
-    default: return AttributeKind::kNothing;
+    case wire::kFloat:
+      return AttributeKind::kFloat;
+    case wire::kInt:
+      return AttributeKind::kInt;
+    case wire::kString:
+      return AttributeKind::kString;
+    case wire::kTensor:
+      return AttributeKind::kTensor;
+    case wire::kGraph:
+      return AttributeKind::kGraph;
+    case wire::kFloats:
+      return AttributeKind::kFloats;
+    case wire::kInts:
+      return AttributeKind::kInts;
+    case wire::kStrings:
+      return AttributeKind::kStrings;
+    case wire::kTensors:
+      return AttributeKind::kTensors;
+    case wire::kGraphs:
+      return AttributeKind::kGraphs;
+    case wire::kSparse:
+      return AttributeKind::kSparse;
+    case wire::kSparses:
+      return AttributeKind::kSparses;
+    case wire::kType_:
+      return AttributeKind::kType;
+    default:
+      return AttributeKind::kNothing;
   }
 }
 
@@ -101,7 +115,8 @@ AttributeFields ReadAttributeFields(Bytes message) {
   const bool known = said > 0 && said <= static_cast<int64_t>(AttributeKind::kType);
   // Writers leave out what equals the default (0, an empty list), so that nothing held is well.
   if (!known || (held != 0 && (held >> said & 1) == 0)) {
-    throw Error(Code::kBadGraph, fmt::format("attribute '{}' says that it is of type {}, which is not what it holds.", a.name, said));
+    throw Error(Code::kBadGraph,
+                fmt::format("attribute '{}' says that it is of type {}, which is not what it holds.", a.name, said));
   }
   return a;
 }

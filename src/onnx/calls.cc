@@ -79,7 +79,9 @@ void CheckCalls(const std::map<std::string, FunctionFields>& functions, Bytes gr
   if (costs.OfGraph(graph) <= most) return;
   for (const auto& [key, function] : functions) {
     if (costs.OfFunction(key, function) <= most) continue;
-    throw Error(Code::kBadGraph, fmt::format("function '{}' calls others that call others: its nodes would not fit in memory.", function.name));
+    throw Error(
+        Code::kBadGraph,
+        fmt::format("function '{}' calls others that call others: its nodes would not fit in memory.", function.name));
   }
   throw Error(Code::kBadGraph, "the calls of the model's functions unfold to more nodes than fit in memory.");
 }

@@ -122,7 +122,8 @@ SymbolicShape ReadShape(Reader reader) {
 }
 
 DType ReadElem(int32_t value) {
-  if (value < 0 || value >= kNumDTypes) throw Error(Code::kBadGraph, fmt::format("element type {} is not one of ONNX's", value));
+  if (value < 0 || value >= kNumDTypes)
+    throw Error(Code::kBadGraph, fmt::format("element type {} is not one of ONNX's", value));
   return static_cast<DType>(value);
 }
 

@@ -183,7 +183,8 @@ void GraphReader::ReadValues(const Parts& parts, std::vector<std::string>* overr
     if (held.contains(v.name)) {
       const Type& given = graph_->value(scope_.names.at(v.name)).type;
       if (v.type.known() && (v.type.kind != Type::Kind::kTensor || v.type.elem != given.elem)) {
-        Fail(fmt::format("graph input '{}' is {}, but its initializer is {}.", v.name, v.type.ToString(), given.ToString()));
+        Fail(fmt::format("graph input '{}' is {}, but its initializer is {}.", v.name, v.type.ToString(),
+                         given.ToString()));
       }
       if (overridable) overridable->push_back(v.name);
       continue;
@@ -266,7 +267,8 @@ std::vector<NodeFields> GraphReader::Sort(const std::vector<Bytes>& nodes, const
       state[i] = 1;
       if (next < after[i].size()) {
         const size_t before = after[i][next++];
-        if (state[before] == 1) Fail(fmt::format("{} reads what depends on its own output: the graph has a cycle.", Shown(fields[i])));
+        if (state[before] == 1)
+          Fail(fmt::format("{} reads what depends on its own output: the graph has a cycle.", Shown(fields[i])));
         if (state[before] == 0) stack.emplace_back(before, 0);
         continue;
       }
@@ -343,7 +345,8 @@ void GraphReader::AddConstant(const NodeFields& fields, Scope& scope) {
 void GraphReader::Inline(const NodeFields& call, const FunctionFields& function, Scope& scope) {
   const Deeper deeper(context_);
   if (call.inputs.size() > function.inputs.size() || call.outputs.size() > function.outputs.size()) {
-    Fail(fmt::format("function '{}' takes {} inputs and gives {} outputs.", function.name, function.inputs.size(), function.outputs.size()));
+    Fail(fmt::format("function '{}' takes {} inputs and gives {} outputs.", function.name, function.inputs.size(),
+                     function.outputs.size()));
   }
   // References among the call's own attributes are resolved in the caller's scope before they are handed on.
   std::unordered_map<std::string, Bytes> arguments;
@@ -358,7 +361,8 @@ void GraphReader::Inline(const NodeFields& call, const FunctionFields& function,
   }
   Scope inner{.opsets = &function.opsets, .arguments = &arguments};
   static const std::string kUnnamed = "call";
-  inner.prefix = scope.prefix + (call.name.empty() ? (call.outputs.empty() ? kUnnamed : call.outputs[0]) : call.name) + "/";
+  inner.prefix =
+      scope.prefix + (call.name.empty() ? (call.outputs.empty() ? kUnnamed : call.outputs[0]) : call.name) + "/";
   // The prefix is part of every name within: what nested calls make of it must not grow with their depth.
   if (inner.prefix.size() > kMaxPrefix) inner.prefix = fmt::format("call_{}/", context_.long_prefixes++);
   const auto first_own = static_cast<ValueId>(graph_->num_values());
@@ -370,8 +374,10 @@ void GraphReader::Inline(const NodeFields& call, const FunctionFields& function,
   for (size_t i = 0; i < call.outputs.size(); ++i) {
     if (call.outputs[i].empty()) continue;
     const auto found = inner.names.find(function.outputs[i]);
-    if (found == inner.names.end() || found->second < 0) Fail(fmt::format("function '{}' does not give '{}'.", function.name, function.outputs[i]));
-    if (!scope.names.emplace(call.outputs[i], found->second).second) Fail(fmt::format("value '{}' is defined twice.", call.outputs[i]));
+    if (found == inner.names.end() || found->second < 0)
+      Fail(fmt::format("function '{}' does not give '{}'.", function.name, function.outputs[i]));
+    if (!scope.names.emplace(call.outputs[i], found->second).second)
+      Fail(fmt::format("value '{}' is defined twice.", call.outputs[i]));
     // The caller's name is the one that users know; a value that was there before keeps its own.
     if (found->second < first_own) continue;
     Graph::ValueInfo& value = graph_->value(found->second);
@@ -447,7 +453,8 @@ void GraphReader::ReadGraphAttribute(const std::string& name, Bytes message, Sco
   sub->captures = std::move(inside);
   node.attributes.Set(name, std::move(sub));
   for (auto& [key, attribute] : node.attributes) {
-    if (auto* other = std::get_if<std::shared_ptr<Graph>>(&attribute)) (*other)->captures.resize(node.captures.size(), kNone);
+    if (auto* other = std::get_if<std::shared_ptr<Graph>>(&attribute))
+      (*other)->captures.resize(node.captures.size(), kNone);
   }
 }
 

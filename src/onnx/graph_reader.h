@@ -36,7 +36,7 @@ struct ModelContext {
   std::map<std::string, FunctionFields> functions;  // by "domain:name:overload"
   int64_t budget = 2'000'000;                       // nodes that may yet be read
   int64_t long_prefixes = 0;
-  int depth = 0;                                    // of subgraphs and calls
+  int depth = 0;  // of subgraphs and calls
 };
 
 /// AttributeProto.AttributeType.
@@ -80,8 +80,8 @@ AttributeFields ReadAttributeFields(Bytes message);
 std::optional<Bytes> GraphOf(Bytes attribute);
 FunctionFields ReadFunction(Bytes message);
 std::string FunctionKey(const std::string& domain, const std::string& name, const std::string& overload);
-/// Throws Error(kBadGraph) where functions call each other in a circle, or where the calls in the model's graph unfold to far
-/// more than a file of `size` bytes warrants: each level of calls can double it.
+/// Throws Error(kBadGraph) where functions call each other in a circle, or where the calls in the model's graph unfold
+/// to far more than a file of `size` bytes warrants: each level of calls can double it.
 void CheckCalls(const std::map<std::string, FunctionFields>& functions, Bytes graph, size_t size);
 /// A TypeProto; nested more than a few levels deep it is an error.
 Type ReadType(Bytes message, int depth = 0);
@@ -101,7 +101,7 @@ class GraphReader {
   struct Scope {
     Names names;
     const Opsets* opsets;
-    std::string prefix;                                 // of new names: the calls on the way
+    std::string prefix;                                                 // of new names: the calls on the way
     const std::unordered_map<std::string, Bytes>* arguments = nullptr;  // attributes of the call, for ref_attr_name
   };
   struct Parts;
@@ -116,8 +116,8 @@ class GraphReader {
   void ReadGraphAttribute(const std::string& name, Bytes message, Scope& scope, Node& node);
   ValueId Define(const std::string& name, Scope& scope);
   ValueId DefineConstant(const std::string& name, Tensor tensor, Scope& scope);
-  /// The value of a name, captured from the graph around where it is not this one's; kNone for a function's input that the
-  /// call leaves out.
+  /// The value of a name, captured from the graph around where it is not this one's; kNone for a function's input that
+  /// the call leaves out.
   ValueId Find(const std::string& name, const Scope& scope);
   /// The value of a node's input, kNone for the name "". Throws Error(kBadGraph) where there is none.
   ValueId Resolve(const std::string& name, const Scope& scope);
@@ -126,8 +126,8 @@ class GraphReader {
   GraphReader* parent_;
   std::unique_ptr<Graph> graph_;
   Scope scope_;
-  Scope* outer_ = nullptr;                     // in a subgraph: the scope of the node that holds it
-  std::vector<ValueId> captured_;              // in a subgraph: the parent's values, in the order of graph_->captures
+  Scope* outer_ = nullptr;                       // in a subgraph: the scope of the node that holds it
+  std::vector<ValueId> captured_;                // in a subgraph: the parent's values, in the order of graph_->captures
   std::unordered_map<std::string, Type> types_;  // declared
 };
 

@@ -56,15 +56,20 @@ void CheckOpsets(const onnx::Opsets& opsets) {
     const int64_t newest = domain.empty() ? onnx::kNewestOpset : domain == kMlDomain ? onnx::kNewestMlOpset : INT64_MAX;
     if (version >= 1 && version <= newest) continue;
     const std::string_view shown = domain.empty() ? "ai.onnx" : std::string_view(domain);
-    throw Error(Code::kUnsupported, newest == INT64_MAX ? fmt::format("opset version {} of '{}' is none.", version, shown)
-                                                        : fmt::format("opset version {} of {} is not one of 1 to {}.\n  Export the model for opset {} or older.", version, shown, newest, newest));
+    throw Error(
+        Code::kUnsupported,
+        newest == INT64_MAX
+            ? fmt::format("opset version {} of '{}' is none.", version, shown)
+            : fmt::format("opset version {} of {} is not one of 1 to {}.\n  Export the model for opset {} or older.",
+                          version, shown, newest, newest));
   }
 }
 
 void CheckVersions(const Model& model) {
   if (model.ir_version <= 0) throw Error(Code::kBadFile, "the file says no IR version: it is not an ONNX model");
   if (model.ir_version > kNewestIr) {
-    throw Error(Code::kUnsupported, fmt::format("IR version {} is newer than {}, the newest that is known", model.ir_version, kNewestIr));
+    throw Error(Code::kUnsupported,
+                fmt::format("IR version {} is newer than {}, the newest that is known", model.ir_version, kNewestIr));
   }
   if (model.opsets.empty()) throw Error(Code::kBadGraph, "the model imports no opset");
   CheckOpsets(model.opsets);
@@ -109,7 +114,8 @@ Model ReadBytes(Bytes bytes, std::shared_ptr<const void> keep, const std::string
       case wire::kFunctions: {
         onnx::FunctionFields f = onnx::ReadFunction(View(reader.get_view()));
         const std::string key = onnx::FunctionKey(f.domain, f.name, f.overload);
-        if (!context.functions.emplace(key, std::move(f)).second) throw Error(Code::kBadGraph, fmt::format("function '{}' is defined twice", key));
+        if (!context.functions.emplace(key, std::move(f)).second)
+          throw Error(Code::kBadGraph, fmt::format("function '{}' is defined twice", key));
         break;
       }
       default:

@@ -7,9 +7,9 @@
 
 namespace slipway {
 
-/// Reads an .onnx file. The file is mapped: large weights stay where they lie, and so does external data, which must be in the file's
-/// folder or below. Nodes of older opsets are upgraded, model-local functions are inlined. Throws Error(kBadFile) or Error(kBadGraph)
-/// naming what is at fault; nothing that a file holds can do worse.
+/// Reads an .onnx file. The file is mapped: large weights stay where they lie, and so does external data, which must be
+/// in the file's folder or below. Nodes of older opsets are upgraded, model-local functions are inlined. Throws
+/// Error(kBadFile) or Error(kBadGraph) naming what is at fault; nothing that a file holds can do worse.
 Model ReadModel(const std::string& path);
 
 /// The same from a file's bytes, which are copied. Without a folder there can be no external data.

@@ -33,22 +33,39 @@ std::string ErrorOf(const Message& m) {
   return "no error";
 }
 
-std::string Floats(std::vector<float> values) { return std::string(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float)); }
+std::string Floats(std::vector<float> values) {
+  return std::string(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float));
+}
 
 /// An If whose branches read x and a weight, a function call, a Constant.
 Message GoodModel() {
   const Message branch = GraphMessage({NodeMessage("Add", {"x", "w"}, {"t"})}, {"t"}, false);
   const Message other = GraphMessage({NodeMessage("Neg", {"x"}, {"e"})}, {"e"}, false);
-  const Message value = Message().Text(field::attribute::kName, "value").Int(field::attribute::kType, 4).Add(field::attribute::kTensor, TensorMessage("", 9, {}, "\1"));
-  Message graph = GraphMessage({NodeMessage("Constant", {}, {"c"}, {value}), NodeMessage("If", {"c"}, {"m"}, {GraphAttribute("then_branch", branch), GraphAttribute("else_branch", other)}),
-                                NodeMessage("Twice", {"m"}, {"y"}, {FloatAttribute("slope", 0.5f)}, "f")},
-                               {"y"});
+  const Message value = Message()
+                            .Text(field::attribute::kName, "value")
+                            .Int(field::attribute::kType, 4)
+                            .Add(field::attribute::kTensor, TensorMessage("", 9, {}, "\1"));
+  Message graph = GraphMessage(
+      {NodeMessage("Constant", {}, {"c"}, {value}),
+       NodeMessage("If", {"c"}, {"m"}, {GraphAttribute("then_branch", branch), GraphAttribute("else_branch", other)}),
+       NodeMessage("Twice", {"m"}, {"y"}, {FloatAttribute("slope", 0.5f)}, "f")},
+      {"y"});
   graph.Add(field::graph::kInitializer, TensorMessage("w", 1, {3}, Floats({1, 2, 3})));
-  const Message ref = Message().Text(field::attribute::kName, "alpha").Int(field::attribute::kType, 1).Text(field::attribute::kRefName, "slope");
-  Message function = Message().Text(field::function::kName, "Twice").Text(field::function::kDomain, "f").Text(field::function::kInput, "a").Text(field::function::kOutput, "b");
-  function.Add(field::function::kNode, NodeMessage("LeakyRelu", {"a"}, {"h"}, {ref})).Add(field::function::kNode, NodeMessage("Add", {"h", "h"}, {"b"}));
+  const Message ref = Message()
+                          .Text(field::attribute::kName, "alpha")
+                          .Int(field::attribute::kType, 1)
+                          .Text(field::attribute::kRefName, "slope");
+  Message function = Message()
+                         .Text(field::function::kName, "Twice")
+                         .Text(field::function::kDomain, "f")
+                         .Text(field::function::kInput, "a")
+                         .Text(field::function::kOutput, "b");
+  function.Add(field::function::kNode, NodeMessage("LeakyRelu", {"a"}, {"h"}, {ref}))
+      .Add(field::function::kNode, NodeMessage("Add", {"h", "h"}, {"b"}));
   function.Add(field::function::kOpsetImport, OpsetMessage("", 21));
-  return ModelMessage(graph).Add(field::model::kOpsetImport, OpsetMessage("f", 1)).Add(field::model::kFunctions, function);
+  return ModelMessage(graph)
+      .Add(field::model::kOpsetImport, OpsetMessage("f", 1))
+      .Add(field::model::kFunctions, function);
 }
 
 TEST(Reader, ReadsGraphsFunctionsAndConstants) {
@@ -62,7 +79,8 @@ TEST(Reader, ReadsGraphsFunctionsAndConstants) {
   EXPECT_EQ(g.value(g.outputs[0]).type.ToString(), "float [2, 3]");
   const Node& branch = g.node(g.order()[0]);
   ASSERT_EQ(branch.captures.size(), 2u);
-  const auto then_branch = branch.attributes.GetGraph("then_branch"), else_branch = branch.attributes.GetGraph("else_branch");
+  const auto then_branch = branch.attributes.GetGraph("then_branch"),
+             else_branch = branch.attributes.GetGraph("else_branch");
   EXPECT_EQ(then_branch->value(then_branch->captures[0]).name, "x");
   EXPECT_EQ(else_branch->captures[1], kNone);
 }
@@ -90,20 +108,27 @@ TEST(Reader, FlippedBitsAreAnErrorOrAModel) {
 }
 
 TEST(Reader, SortsNodes) {
-  const Model model = ReadMessage(ModelMessage(GraphMessage({NodeMessage("Neg", {"m"}, {"y"}), NodeMessage("Relu", {"x"}, {"m"})}, {"y"})));
+  const Model model = ReadMessage(
+      ModelMessage(GraphMessage({NodeMessage("Neg", {"m"}, {"y"}), NodeMessage("Relu", {"x"}, {"m"})}, {"y"})));
   EXPECT_EQ(model.graph->node(model.graph->order()[0]).op_type, "Relu");
 }
 
 TEST(Reader, BrokenGraphsNameWhatIsAtFault) {
-  const auto graph = [](std::vector<Message> nodes, std::vector<std::string> outputs = {"y"}) { return ModelMessage(GraphMessage(nodes, outputs)); };
+  const auto graph = [](std::vector<Message> nodes, std::vector<std::string> outputs = {"y"}) {
+    return ModelMessage(GraphMessage(nodes, outputs));
+  };
   const auto relu = NodeMessage("Relu", {"x"}, {"y"});
-  const auto with = [&](int tag, const Message& part) { return ModelMessage(GraphMessage({relu}, {"y"}).Add(tag, part)); };
+  const auto with = [&](int tag, const Message& part) {
+    return ModelMessage(GraphMessage({relu}, {"y"}).Add(tag, part));
+  };
   const struct {
     Message model;
     std::string want;
   } cases[] = {
       {graph({NodeMessage("Add", {"x", "y"}, {"y"})}), "cycle"},
-      {graph({NodeMessage("Add", {"x", "b"}, {"a"}), NodeMessage("Neg", {"a"}, {"b"}), NodeMessage("Neg", {"b"}, {"y"})}), "the graph has a cycle"},
+      {graph(
+           {NodeMessage("Add", {"x", "b"}, {"a"}), NodeMessage("Neg", {"a"}, {"b"}), NodeMessage("Neg", {"b"}, {"y"})}),
+       "the graph has a cycle"},
       {graph({relu, relu}), "'y' is defined twice"},
       {graph({NodeMessage("Relu", {"x"}, {"x"})}), "'x' is defined twice"},
       {graph({NodeMessage("Add", {"x", "nowhere"}, {"y"})}), "node 'n_y' (Add): reads 'nowhere'"},
@@ -111,8 +136,15 @@ TEST(Reader, BrokenGraphsNameWhatIsAtFault) {
       {graph({NodeMessage("", {"x"}, {"y"})}), "node 'n_y' () has no operator type"},
       {graph({NodeMessage("Relu", {"x"}, {"y"}, {}, "odd")}), "no opset is imported for its domain 'odd'"},
       {graph({NodeMessage("Relu", {"x"}, {"y"}, {IntAttribute("a", 1), IntAttribute("a", 2)})}), "'a' is given twice"},
-      {graph({NodeMessage("Relu", {"x"}, {"y"}, {Message().Text(field::attribute::kName, "a").Int(field::attribute::kType, 7).Int(field::attribute::kInt, 1)})}), "attribute 'a' says"},
-      {graph({NodeMessage("Relu", {"x"}, {"y"}, {Message().Text(field::attribute::kName, "a").Text(field::attribute::kRefName, "b")})}), "for functions"},
+      {graph({NodeMessage("Relu", {"x"}, {"y"},
+                          {Message()
+                               .Text(field::attribute::kName, "a")
+                               .Int(field::attribute::kType, 7)
+                               .Int(field::attribute::kInt, 1)})}),
+       "attribute 'a' says"},
+      {graph({NodeMessage("Relu", {"x"}, {"y"},
+                          {Message().Text(field::attribute::kName, "a").Text(field::attribute::kRefName, "b")})}),
+       "for functions"},
       {ModelMessage(GraphMessage({relu}, {"y"}), 29), "opset version 29 of ai.onnx is not one of 1 to 28"},
       {ModelMessage(GraphMessage({relu}, {"y"}), 0), "opset version 0"},
       {ModelMessage(GraphMessage({NodeMessage("Gelu", {"x"}, {"y"})}, {"y"}), 17), "came with opset 20"},
@@ -139,8 +171,10 @@ TEST(Reader, FunctionsThatUnfoldWithoutEndAreRefusedAtOnce) {
       const std::string domain = next == "Neg" ? "" : "f";
       Message f = Message().Text(field::function::kName, "F" + std::to_string(i)).Text(field::function::kDomain, "f");
       f.Text(field::function::kInput, "a").Text(field::function::kOutput, "c");
-      f.Add(field::function::kNode, NodeMessage(next, {"a"}, {"b"}, {}, domain)).Add(field::function::kNode, NodeMessage(next, {"b"}, {"c"}, {}, domain));
-      f.Add(field::function::kOpsetImport, OpsetMessage("", 21)).Add(field::function::kOpsetImport, OpsetMessage("f", 1));
+      f.Add(field::function::kNode, NodeMessage(next, {"a"}, {"b"}, {}, domain))
+          .Add(field::function::kNode, NodeMessage(next, {"b"}, {"c"}, {}, domain));
+      f.Add(field::function::kOpsetImport, OpsetMessage("", 21))
+          .Add(field::function::kOpsetImport, OpsetMessage("f", 1));
       m.Add(field::model::kFunctions, f);
     }
     return m;
@@ -152,7 +186,11 @@ TEST(Reader, FunctionsThatUnfoldWithoutEndAreRefusedAtOnce) {
 }
 
 TEST(Reader, AnOutputThatAFunctionHandsOnKeepsItsName) {
-  Message f = Message().Text(field::function::kName, "Same").Text(field::function::kDomain, "f").Text(field::function::kInput, "a").Text(field::function::kOutput, "a");
+  Message f = Message()
+                  .Text(field::function::kName, "Same")
+                  .Text(field::function::kDomain, "f")
+                  .Text(field::function::kInput, "a")
+                  .Text(field::function::kOutput, "a");
   f.Add(field::function::kOpsetImport, OpsetMessage("", 21));
   const Model model = ReadMessage(ModelMessage(GraphMessage({NodeMessage("Same", {"x"}, {"y"}, {}, "f")}, {"y"}))
                                       .Add(field::model::kOpsetImport, OpsetMessage("f", 1))
@@ -163,7 +201,8 @@ TEST(Reader, AnOutputThatAFunctionHandsOnKeepsItsName) {
 
 TEST(Reader, DeepNestingIsAnError) {
   Message graph = GraphMessage({NodeMessage("Neg", {"x"}, {"y"})}, {"y"}, false);
-  for (int i = 0; i < 300; ++i) graph = GraphMessage({NodeMessage("If", {"x"}, {"y"}, {GraphAttribute("then_branch", graph)})}, {"y"}, i == 299);
+  for (int i = 0; i < 300; ++i)
+    graph = GraphMessage({NodeMessage("If", {"x"}, {"y"}, {GraphAttribute("then_branch", graph)})}, {"y"}, i == 299);
   EXPECT_THAT(ErrorOf(ModelMessage(graph)), HasSubstr("too deep"));
 }
 
@@ -178,27 +217,45 @@ TEST(Reader, ExternalDataStaysInTheFolder) {
   std::filesystem::create_directories(folder / "sub");
   std::ofstream(folder / "sub" / "w.bin", std::ios::binary) << "....." << Floats({1, 2, 3});
   const auto model = [](const std::string& location, const std::string& offset, const std::string& length) {
-    Message t = Message().Int(field::tensor::kDims, 3).Int(field::tensor::kDataType, 1).Text(field::tensor::kName, "w").Int(field::tensor::kDataLocation, 1);
+    Message t = Message()
+                    .Int(field::tensor::kDims, 3)
+                    .Int(field::tensor::kDataType, 1)
+                    .Text(field::tensor::kName, "w")
+                    .Int(field::tensor::kDataLocation, 1);
     for (const auto& [key, value] : {std::pair{"location", location}, {"offset", offset}, {"length", length}}) {
-      if (!value.empty()) t.Add(field::tensor::kExternalData, Message().Text(field::pair::kKey, key).Text(field::pair::kValue, value));
+      if (!value.empty())
+        t.Add(field::tensor::kExternalData, Message().Text(field::pair::kKey, key).Text(field::pair::kValue, value));
     }
-    return ModelMessage(GraphMessage({NodeMessage("Add", {"x", "w"}, {"y"})}, {"y"}).Add(field::graph::kInitializer, t));
+    return ModelMessage(
+        GraphMessage({NodeMessage("Add", {"x", "w"}, {"y"})}, {"y"}).Add(field::graph::kInitializer, t));
   };
   const Model good = ReadModel(model("sub/w.bin", "5", "12").bytes(), folder.string());
   const Tensor* w = good.graph->Constant(good.graph->node(good.graph->order()[0]).inputs[1]);
   EXPECT_THAT(w->span<float>(), ElementsAre(1, 2, 3));
   const struct {
     std::string location, offset, length;
-  } bad[] = {{"../w.bin", "5", "12"}, {(folder / "sub/w.bin").string(), "5", "12"}, {"", "5", "12"}, {std::string("sub/w.bin\0x", 11), "5", "12"}, {"sub", "0", "12"}, {"none.bin", "0", "12"},
-             {"sub/w.bin", "6", "12"}, {"sub/w.bin", "-1", "12"}, {"sub/w.bin", "5", "8"}, {"sub/w.bin", "9223372036854775807", "12"}, {"sub/w.bin", "99999999999999999999", "12"}, {"sub/w.bin", "5x", "12"}};
+  } bad[] = {{"../w.bin", "5", "12"},
+             {(folder / "sub/w.bin").string(), "5", "12"},
+             {"", "5", "12"},
+             {std::string("sub/w.bin\0x", 11), "5", "12"},
+             {"sub", "0", "12"},
+             {"none.bin", "0", "12"},
+             {"sub/w.bin", "6", "12"},
+             {"sub/w.bin", "-1", "12"},
+             {"sub/w.bin", "5", "8"},
+             {"sub/w.bin", "9223372036854775807", "12"},
+             {"sub/w.bin", "99999999999999999999", "12"},
+             {"sub/w.bin", "5x", "12"}};
   for (const auto& c : bad) {
-    EXPECT_THROW(ReadModel(model(c.location, c.offset, c.length).bytes(), folder.string()), Error) << c.location << " " << c.offset << " " << c.length;
+    EXPECT_THROW(ReadModel(model(c.location, c.offset, c.length).bytes(), folder.string()), Error)
+        << c.location << " " << c.offset << " " << c.length;
   }
   EXPECT_THROW(ReadModel(model("sub/w.bin", "5", "12").bytes(), ""), Error);
 }
 
 TEST(Reader, AWeightThatIsAnInputMayBeFed) {
-  Message graph = GraphMessage({NodeMessage("Add", {"x", "w"}, {"y"})}, {"y"}).Add(field::graph::kInitializer, TensorMessage("w", 1, {3}, Floats({1, 2, 3})));
+  Message graph = GraphMessage({NodeMessage("Add", {"x", "w"}, {"y"})}, {"y"})
+                      .Add(field::graph::kInitializer, TensorMessage("w", 1, {3}, Floats({1, 2, 3})));
   const Model model = ReadMessage(ModelMessage(graph.Add(field::graph::kInput, ValueMessage("w", 1, {3}))));
   EXPECT_EQ(model.graph->inputs.size(), 1u);
   EXPECT_THAT(model.overridable, ElementsAre("w"));

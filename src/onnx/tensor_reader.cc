@@ -59,7 +59,8 @@ void Unpack(DType type, const uint8_t* packed, int64_t n, uint8_t* out) {
   for (int64_t i = 0; i < n; ++i) {
     const auto low = static_cast<uint8_t>(packed[i / per_byte] >> (i % per_byte * bits));
     const auto high = static_cast<uint8_t>(low << (8 - bits));
-    out[i] = is_signed ? static_cast<uint8_t>(static_cast<int8_t>(high) >> (8 - bits)) : static_cast<uint8_t>(high >> (8 - bits));
+    out[i] = is_signed ? static_cast<uint8_t>(static_cast<int8_t>(high) >> (8 - bits))
+                       : static_cast<uint8_t>(high >> (8 - bits));
   }
 }
 
@@ -116,7 +117,8 @@ int64_t ParseOffset(const std::string& text, const char* what, const std::string
   int64_t value = -1;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size() || value < 0) {
-    throw Error(Code::kBadGraph, fmt::format("tensor '{}': the {} of its external data is '{}', not a number.", name, what, text));
+    throw Error(Code::kBadGraph,
+                fmt::format("tensor '{}': the {} of its external data is '{}', not a number.", name, what, text));
   }
   return value;
 }
@@ -189,7 +191,8 @@ Tensor TensorReader::FromRaw(const Fields& f, Bytes raw, const std::shared_ptr<c
   const int bits = FileBits(f.dtype);
   const auto want = static_cast<uint64_t>((f.size * bits + 7) / 8);
   if (raw.size() != want) {
-    f.Fail(fmt::format("{} {} needs {} bytes of data, but there are {}.", Name(f.dtype), f.shape.ToString(), want, raw.size()));
+    f.Fail(fmt::format("{} {} needs {} bytes of data, but there are {}.", Name(f.dtype), f.shape.ToString(), want,
+                       raw.size()));
   }
   if (bits < 8) {
     Tensor t(f.dtype, f.shape);
@@ -212,7 +215,8 @@ Tensor TensorReader::FromExternal(const Fields& f) {
   if (name.empty() || name.find('\0') != std::string::npos) f.Fail("its external data names no file.");
   if (folder_.empty()) f.Fail("has external data, but the model was not loaded from a folder.");
   const fs::path path(name);
-  if (path.is_absolute() || name.find('\\') != std::string::npos) f.Fail(fmt::format("external data '{}' must be a relative path.", name));
+  if (path.is_absolute() || name.find('\\') != std::string::npos)
+    f.Fail(fmt::format("external data '{}' must be a relative path.", name));
   for (const fs::path& part : path) {
     if (part == "..") f.Fail(fmt::format("external data '{}' leads out of the model's folder.", name));
   }
@@ -284,17 +288,26 @@ Tensor TensorReader::ReadTensor(Bytes tensor) {
     case DType::kFloat:
       return FromNumbers<float>(f.dtype, f.shape, numbers.operator()<float>(wire::kFloatData, f.size));
     case DType::kComplex64:
-      return Tensor(f.dtype, f.shape, FromNumbers<float>(DType::kFloat, {f.size * 2}, numbers.operator()<float>(wire::kFloatData, f.size * 2)).raw()).Clone();
+      return Tensor(f.dtype, f.shape,
+                    FromNumbers<float>(DType::kFloat, {f.size * 2},
+                                       numbers.operator()<float>(wire::kFloatData, f.size * 2))
+                        .raw())
+          .Clone();
     case DType::kDouble:
       return FromNumbers<double>(f.dtype, f.shape, numbers.operator()<double>(wire::kDoubleData, f.size));
     case DType::kComplex128:
-      return Tensor(f.dtype, f.shape, FromNumbers<double>(DType::kDouble, {f.size * 2}, numbers.operator()<double>(wire::kDoubleData, f.size * 2)).raw()).Clone();
+      return Tensor(f.dtype, f.shape,
+                    FromNumbers<double>(DType::kDouble, {f.size * 2},
+                                        numbers.operator()<double>(wire::kDoubleData, f.size * 2))
+                        .raw())
+          .Clone();
     case DType::kInt64:
       return FromNumbers<int64_t>(f.dtype, f.shape, numbers.operator()<int64_t>(wire::kInt64Data, f.size));
     case DType::kUint32:
     case DType::kUint64: {
       const auto values = numbers.operator()<uint64_t>(wire::kUint64Data, f.size);
-      return f.dtype == DType::kUint32 ? FromNumbers<uint32_t>(f.dtype, f.shape, values) : FromNumbers<uint64_t>(f.dtype, f.shape, values);
+      return f.dtype == DType::kUint32 ? FromNumbers<uint32_t>(f.dtype, f.shape, values)
+                                       : FromNumbers<uint64_t>(f.dtype, f.shape, values);
     }
     case DType::kString:
       try {

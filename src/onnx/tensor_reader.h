@@ -14,7 +14,8 @@ namespace slipway::onnx {
 class TensorReader {
  public:
   /// `keep` holds the model's bytes alive; `folder` is where external data may lie ("" for nowhere).
-  TensorReader(std::shared_ptr<const void> keep, std::string folder) : keep_(std::move(keep)), folder_(std::move(folder)) {}
+  TensorReader(std::shared_ptr<const void> keep, std::string folder)
+      : keep_(std::move(keep)), folder_(std::move(folder)) {}
 
   /// The name of a TensorProto, without reading the rest.
   static std::string NameOf(Bytes tensor);

@@ -12,7 +12,8 @@ constexpr int64_t kAlignment = 4096;
 constexpr int32_t kLocationExternal = 1;
 
 bool IsPacked(DType type) {
-  return type == DType::kInt4 || type == DType::kUint4 || type == DType::kFloat4E2M1 || type == DType::kInt2 || type == DType::kUint2;
+  return type == DType::kInt4 || type == DType::kUint4 || type == DType::kFloat4E2M1 || type == DType::kInt2 ||
+         type == DType::kUint2;
 }
 
 /// Elements of 4 and 2 bits, lowest first.
@@ -48,7 +49,8 @@ void WriteExternal(protozero::pbf_writer& message, std::string_view data, Extern
 
 }  // namespace
 
-void WriteTensor(protozero::pbf_writer& message, const std::string& name, const Tensor& tensor, ExternalFile* external) {
+void WriteTensor(protozero::pbf_writer& message, const std::string& name, const Tensor& tensor,
+                 ExternalFile* external) {
   message.add_packed_int64(wire::kDims, tensor.shape().begin(), tensor.shape().end());
   message.add_int32(wire::kDataType, static_cast<int32_t>(tensor.dtype()));
   if (!name.empty()) message.add_string(wire::kName, name);

@@ -18,7 +18,8 @@ struct ExternalFile {
   int64_t offset = 0;  ///< where the next byte goes
 };
 
-/// A TensorProto's fields. With `external` the data goes there, but for strings and for what is too small to be worth it.
+/// A TensorProto's fields. With `external` the data goes there, but for strings and for what is too small to be worth
+/// it.
 void WriteTensor(protozero::pbf_writer& message, const std::string& name, const Tensor& tensor, ExternalFile* external);
 
 }  // namespace slipway::onnx

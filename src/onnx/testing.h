@@ -32,7 +32,8 @@ class Message {
   std::string bytes_;
 };
 
-inline Message TensorMessage(const std::string& name, int type, const std::vector<int64_t>& dims, const std::string& raw) {
+inline Message TensorMessage(const std::string& name, int type, const std::vector<int64_t>& dims,
+                             const std::string& raw) {
   Message m;
   for (int64_t d : dims) m.Int(field::tensor::kDims, d);
   return m.Int(field::tensor::kDataType, type).Text(field::tensor::kName, name).Text(field::tensor::kRawData, raw);
@@ -42,11 +43,14 @@ inline Message ValueMessage(const std::string& name, int elem, const std::vector
   Message shape;
   for (int64_t d : dims) shape.Add(field::type::kDim, Message().Int(field::type::kDimValue, d));
   const Message tensor = Message().Int(field::type::kElem, elem).Add(field::type::kShape, shape);
-  return Message().Text(field::value::kName, name).Add(field::value::kType, Message().Add(field::type::kTensor, tensor));
+  return Message()
+      .Text(field::value::kName, name)
+      .Add(field::value::kType, Message().Add(field::type::kTensor, tensor));
 }
 
-inline Message NodeMessage(const std::string& op, const std::vector<std::string>& inputs, const std::vector<std::string>& outputs,
-                           const std::vector<Message>& attributes = {}, const std::string& domain = "") {
+inline Message NodeMessage(const std::string& op, const std::vector<std::string>& inputs,
+                           const std::vector<std::string>& outputs, const std::vector<Message>& attributes = {},
+                           const std::string& domain = "") {
   Message m;
   for (const auto& name : inputs) m.Text(field::node::kInput, name);
   for (const auto& name : outputs) m.Text(field::node::kOutput, name);
@@ -56,13 +60,22 @@ inline Message NodeMessage(const std::string& op, const std::vector<std::string>
 }
 
 inline Message IntAttribute(const std::string& name, int64_t value) {
-  return Message().Text(field::attribute::kName, name).Int(field::attribute::kType, 2).Int(field::attribute::kInt, value);
+  return Message()
+      .Text(field::attribute::kName, name)
+      .Int(field::attribute::kType, 2)
+      .Int(field::attribute::kInt, value);
 }
 inline Message FloatAttribute(const std::string& name, float value) {
-  return Message().Text(field::attribute::kName, name).Int(field::attribute::kType, 1).Float(field::attribute::kFloat, value);
+  return Message()
+      .Text(field::attribute::kName, name)
+      .Int(field::attribute::kType, 1)
+      .Float(field::attribute::kFloat, value);
 }
 inline Message StringAttribute(const std::string& name, const std::string& value) {
-  return Message().Text(field::attribute::kName, name).Int(field::attribute::kType, 3).Text(field::attribute::kString, value);
+  return Message()
+      .Text(field::attribute::kName, name)
+      .Int(field::attribute::kType, 3)
+      .Text(field::attribute::kString, value);
 }
 inline Message IntsAttribute(const std::string& name, const std::vector<int64_t>& values) {
   Message m = Message().Text(field::attribute::kName, name).Int(field::attribute::kType, 7);
@@ -70,11 +83,15 @@ inline Message IntsAttribute(const std::string& name, const std::vector<int64_t>
   return m;
 }
 inline Message GraphAttribute(const std::string& name, const Message& graph) {
-  return Message().Text(field::attribute::kName, name).Int(field::attribute::kType, 5).Add(field::attribute::kGraph, graph);
+  return Message()
+      .Text(field::attribute::kName, name)
+      .Int(field::attribute::kType, 5)
+      .Add(field::attribute::kGraph, graph);
 }
 
 /// A graph of these nodes, with a float [2, 3] input x and a float output of the same shape for each name.
-inline Message GraphMessage(const std::vector<Message>& nodes, const std::vector<std::string>& outputs, bool with_input = true) {
+inline Message GraphMessage(const std::vector<Message>& nodes, const std::vector<std::string>& outputs,
+                            bool with_input = true) {
   Message m;
   for (const auto& n : nodes) m.Add(field::graph::kNode, n);
   m.Text(field::graph::kName, "g");
@@ -88,7 +105,10 @@ inline Message OpsetMessage(const std::string& domain, int64_t version) {
 }
 
 inline Message ModelMessage(const Message& graph, int64_t opset = 21) {
-  return Message().Int(field::model::kIrVersion, 10).Add(field::model::kGraph, graph).Add(field::model::kOpsetImport, OpsetMessage("", opset));
+  return Message()
+      .Int(field::model::kIrVersion, 10)
+      .Add(field::model::kGraph, graph)
+      .Add(field::model::kOpsetImport, OpsetMessage("", opset));
 }
 
 }  // namespace slipway::onnx::testing

@@ -24,7 +24,8 @@ constexpr int64_t kIrVersion = 14;
 /// What protobuf's parsers take.
 constexpr int64_t kMostBytes = int64_t{2047} << 20;
 
-/// A TensorShapeProto. As bytes, since a nested pbf_writer leaves out messages without fields: scalars, and sizes without a name.
+/// A TensorShapeProto. As bytes, since a nested pbf_writer leaves out messages without fields: scalars, and sizes
+/// without a name.
 std::string ShapeBytes(const SymbolicShape& shape) {
   std::string bytes;
   pbf_writer message(bytes);
@@ -89,7 +90,8 @@ class GraphWriter {
   std::string Unique(const std::string& wanted);
   Names NameValues(const Graph& g, const Node* node, const Names* outer);
   void WriteNode(pbf_writer& parent, const Graph& g, const Node& node, const Names& names);
-  void WriteAttribute(pbf_writer& parent, const std::string& name, const Attribute& value, const Node& node, const Names& names);
+  void WriteAttribute(pbf_writer& parent, const std::string& name, const Attribute& value, const Node& node,
+                      const Names& names);
   void WriteOutputs(pbf_writer& message, const Graph& g, const Names& names);
 
   std::unordered_set<std::string> used_;
@@ -143,7 +145,8 @@ void GraphWriter::Write(pbf_writer& message, const Graph& g, const Node* node, c
   for (ValueId v : g.inputs) WriteValueInfo(message, wire::kInput, names[v], g.value(v).type);
   for (size_t i = 0; i < g.num_values() && !node; ++i) {
     const Graph::ValueInfo& value = g.value(static_cast<ValueId>(i));
-    if (value.constant && overridable_.contains(value.name)) WriteValueInfo(message, wire::kInput, names[i], value.type);
+    if (value.constant && overridable_.contains(value.name))
+      WriteValueInfo(message, wire::kInput, names[i], value.type);
   }
   WriteOutputs(message, g, names);
   for (size_t i = 0; i < g.num_values(); ++i) {
@@ -187,7 +190,8 @@ void GraphWriter::WriteNode(pbf_writer& parent, const Graph& g, const Node& node
   if (!node.domain.empty()) message.add_string(wire::kDomain, node.domain);
 }
 
-void GraphWriter::WriteAttribute(pbf_writer& parent, const std::string& name, const Attribute& value, const Node& node, const Names& names) {
+void GraphWriter::WriteAttribute(pbf_writer& parent, const std::string& name, const Attribute& value, const Node& node,
+                                 const Names& names) {
   namespace wire = field::attribute;
   pbf_writer a(parent, field::node::kAttribute);
   a.add_string(wire::kName, name);
@@ -315,7 +319,8 @@ void NewFile(const std::string& path, const F& write) {
 
 std::string WriteModel(const Model& model) {
   if (WeightBytes(*model.graph) > kMostBytes) {
-    throw Error(Code::kUnsupported, "the weights are more than the 2 GB that one .onnx file can hold: write to a path instead.");
+    throw Error(Code::kUnsupported,
+                "the weights are more than the 2 GB that one .onnx file can hold: write to a path instead.");
   }
   return Serialize(model, nullptr);
 }

@@ -21,10 +21,15 @@ using ::testing::ElementsAre;
 Message Branches() {
   const Message then_branch = GraphMessage({NodeMessage("Add", {"x", "w"}, {"t"})}, {"t"}, false);
   const Message else_branch = GraphMessage({}, {"x"}, false);
-  Message graph = GraphMessage({NodeMessage("Equal", {"x", "x"}, {"c"}), NodeMessage("If", {"c"}, {"y"}, {GraphAttribute("then_branch", then_branch), GraphAttribute("else_branch", else_branch)})},
-                               {"y"});
+  Message graph = GraphMessage(
+      {NodeMessage("Equal", {"x", "x"}, {"c"}),
+       NodeMessage("If", {"c"}, {"y"},
+                   {GraphAttribute("then_branch", then_branch), GraphAttribute("else_branch", else_branch)})},
+      {"y"});
   graph.Add(field::graph::kInitializer, TensorMessage("w", 1, {1}, std::string("\0\0\x80\x3f", 4)));
-  return ModelMessage(graph).Int(field::model::kModelVersion, 3).Add(field::model::kMetadata, Message().Text(1, "author").Text(2, "me"));
+  return ModelMessage(graph)
+      .Int(field::model::kModelVersion, 3)
+      .Add(field::model::kMetadata, Message().Text(1, "author").Text(2, "me"));
 }
 
 TEST(Writer, WhatIsWrittenReadsTheSame) {
@@ -83,7 +88,9 @@ TEST(Writer, TensorsOfEveryTypeComeBack) {
         for (size_t i = 0; i < t.bytes(); ++i) {
           const auto low = static_cast<int>(i * 7 % (1u << bits));
           const int value = is_signed && low >= 1 << (bits - 1) ? low - (1 << bits) : low;
-          t.data<uint8_t>()[i] = static_cast<uint8_t>(dtype == DType::kBool ? i % 2 : small ? static_cast<size_t>(value) : i * 31);
+          t.data<uint8_t>()[i] = static_cast<uint8_t>(dtype == DType::kBool ? i % 2
+                                                      : small               ? static_cast<size_t>(value)
+                                                                            : i * 31);
         }
       }
       model.graph->outputs = {model.graph->AddConstant("t", t)};
@@ -94,7 +101,8 @@ TEST(Writer, TensorsOfEveryTypeComeBack) {
         const Tensor* back = again.graph->Constant(again.graph->outputs[0]);
         ASSERT_TRUE(back && back->dtype() == dtype && back->size() == n) << Name(dtype);
         if (dtype == DType::kString) {
-          EXPECT_TRUE(std::equal(back->span<std::string>().begin(), back->span<std::string>().end(), t.data<std::string>()));
+          EXPECT_TRUE(
+              std::equal(back->span<std::string>().begin(), back->span<std::string>().end(), t.data<std::string>()));
         } else {
           EXPECT_EQ(std::memcmp(back->raw(), t.raw(), t.bytes()), 0) << Name(dtype) << " " << n;
         }
@@ -110,14 +118,19 @@ TEST(TensorReader, DecodesNumbersPackedAndNot) {
     Model model = ReadModel(ModelMessage(GraphMessage({}, {}).Add(field::graph::kInitializer, m)).bytes(), "");
     return *model.graph->Constant(0);
   };
-  const auto header = [](int type, int64_t n) { return Message().Int(field::tensor::kDims, n).Int(field::tensor::kDataType, type); };
+  const auto header = [](int type, int64_t n) {
+    return Message().Int(field::tensor::kDims, n).Int(field::tensor::kDataType, type);
+  };
   EXPECT_THAT(read(header(3, 2).Int(kInt32Data, -5).Int(kInt32Data, 7)).span<int8_t>(), ElementsAre(-5, 7));
   EXPECT_THAT(read(header(2, 2).Text(kInt32Data, "\x05\x07")).span<uint8_t>(), ElementsAre(5, 7));
   EXPECT_THAT(read(header(9, 2).Text(kInt32Data, std::string("\x02\x00", 2))).span<bool>(), ElementsAre(true, false));
   EXPECT_THAT(read(header(22, 3).Text(kInt32Data, "\x2f\x03")).span<int8_t>(), ElementsAre(-1, 2, 3));
   EXPECT_THAT(read(header(1, 1).Float(field::tensor::kFloatData, 1.5f)).span<float>(), ElementsAre(1.5f));
-  EXPECT_THAT(read(header(14, 1).Float(field::tensor::kFloatData, 1.5f).Float(field::tensor::kFloatData, 2)).span<std::complex<float>>(), ElementsAre(std::complex<float>(1.5f, 2)));
-  EXPECT_THAT(read(header(7, 2).Int(field::tensor::kInt64Data, -1).Int(field::tensor::kInt64Data, 2)).span<int64_t>(), ElementsAre(-1, 2));
+  EXPECT_THAT(read(header(14, 1).Float(field::tensor::kFloatData, 1.5f).Float(field::tensor::kFloatData, 2))
+                  .span<std::complex<float>>(),
+              ElementsAre(std::complex<float>(1.5f, 2)));
+  EXPECT_THAT(read(header(7, 2).Int(field::tensor::kInt64Data, -1).Int(field::tensor::kInt64Data, 2)).span<int64_t>(),
+              ElementsAre(-1, 2));
   EXPECT_THAT(read(header(8, 1).Text(field::tensor::kStringData, "abc")).span<std::string>(), ElementsAre("abc"));
   EXPECT_THROW(read(header(7, 3).Int(field::tensor::kInt64Data, -1)), Error);
   EXPECT_THROW(read(header(8, INT64_MAX).Text(field::tensor::kStringData, "abc")), Error);
@@ -125,7 +138,9 @@ TEST(TensorReader, DecodesNumbersPackedAndNot) {
 
 TEST(TensorReader, SparseTensorsBecomeDense) {
   const auto sparse = [](std::vector<int64_t> dims, std::string index) {
-    Message m = Message().Add(field::sparse::kValues, TensorMessage("s", 2, {1}, "\x09")).Add(field::sparse::kIndices, TensorMessage("", 7, {1}, index + std::string(7, '\0')));
+    Message m = Message()
+                    .Add(field::sparse::kValues, TensorMessage("s", 2, {1}, "\x09"))
+                    .Add(field::sparse::kIndices, TensorMessage("", 7, {1}, index + std::string(7, '\0')));
     for (int64_t d : dims) m.Int(field::sparse::kDims, d);
     return ReadModel(ModelMessage(GraphMessage({}, {}).Add(field::graph::kSparseInitializer, m)).bytes(), "");
   };

@@ -30,7 +30,8 @@ int64_t BestOf(const T* x, int64_t n, int64_t stride) {
 
 }  // namespace
 
-/// Where the greatest (least) element of an axis is; the first of equals, or the last. ONNX ArgMax and ArgMin, since 13.
+/// Where the greatest (least) element of an axis is; the first of equals, or the last. ONNX ArgMax and ArgMin,
+/// since 13.
 template <bool Max>
 struct ArgBest {
   int64_t axis = 0;
@@ -43,8 +44,10 @@ struct ArgBest {
     std::vector<Dim> dims = c.Shape(0).dims();
     const auto at = c.Axis(axis, static_cast<int64_t>(dims.size()));
     if (dims[at] == Dim(0)) c.Fail("axis {} of {} is empty.", at, c.InputName(0));
-    if (keep) dims[at] = 1;
-    else dims.erase(dims.begin() + at);
+    if (keep)
+      dims[at] = 1;
+    else
+      dims.erase(dims.begin() + at);
     c.Out(0, DType::kInt64, std::move(dims));
   }
   void Run(RunContext& c) const {

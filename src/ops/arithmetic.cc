@@ -50,8 +50,8 @@ struct Fold {
     if (RunHalvesInFloat(c, [&](RunContext& wide) { Run(wide); })) return;
     Tensor& y = c.Out(0);
     if (y.size() == 0) return;
-    // Every step writes the whole output, so the first one must already have its shape: it pairs the first input with one that
-    // fills the output, or with the output's shape itself.
+    // Every step writes the whole output, so the first one must already have its shape: it pairs the first input with
+    // one that fills the output, or with the output's shape itself.
     int with = 1;
     while (with < c.num_inputs() && PlanBroadcast(c.In(0).shape(), c.In(with).shape()).count() != y.size()) ++with;
     if (with < c.num_inputs()) {
@@ -68,16 +68,19 @@ struct Fold {
  private:
   static void Repeat(RunContext& c, Tensor& y) {
     VisitBySize(y.dtype(), [&]<class T>() {
-      if constexpr (std::is_same_v<T, std::string> || sizeof(T) > 8) return;
+      if constexpr (std::is_same_v<T, std::string> || sizeof(T) > 8)
+        return;
       else {
-        kernels::BroadcastBinary(kernels::BroadcastPlan(c.In(0).shape(), y.shape()), c.In(0).data<T>(), y.data<T>(), y.data<T>(),
-                                 [](T a, T) { return a; }, c.threads());
+        kernels::BroadcastBinary(
+            kernels::BroadcastPlan(c.In(0).shape(), y.shape()), c.In(0).data<T>(), y.data<T>(), y.data<T>(),
+            [](T a, T) { return a; }, c.threads());
       }
     });
   }
   static void Divide(RunContext& c, Tensor& y, int count) {
     if (y.dtype() == DType::kFloat) {
-      kernels::UnaryFloat(kernels::UnaryOp::kLinear, y.data<float>(), y.data<float>(), y.size(), 1.0f / count, 0, c.threads());
+      kernels::UnaryFloat(kernels::UnaryOp::kLinear, y.data<float>(), y.data<float>(), y.size(), 1.0f / count, 0,
+                          c.threads());
     } else {
       for (double& v : std::span(y.data<double>(), y.size())) v /= count;
     }
@@ -117,8 +120,11 @@ struct Mod {
     if (RunHalvesInFloat(c, [&](RunContext& wide) { Run(wide); })) return;
     if (!IsFloatType(c.In(1).dtype()) && c.Out(0).size() > 0) RejectZeros(c, c.In(1));
     VisitNumeric(c.In(0).dtype(), [&]<class T>() {
-      if constexpr (!std::is_arithmetic_v<T>) return;
-      else MapBinary<T>(c.In(0), c.In(1), c.Out(0), [this](T a, T b) { return Remainder(a, b); }, c.threads());
+      if constexpr (!std::is_arithmetic_v<T>)
+        return;
+      else
+        MapBinary<T>(
+            c.In(0), c.In(1), c.Out(0), [this](T a, T b) { return Remainder(a, b); }, c.threads());
     });
   }
 
@@ -154,8 +160,9 @@ struct Pow {
     Visit(Types<float, double, int32_t, int64_t>{}, c.In(0).dtype(), "a number", [&]<class T>() {
       VisitNumeric(c.In(1).dtype(), [&]<class E>() {
         if constexpr (std::is_arithmetic_v<E>) {
-          kernels::BroadcastBinary(plan, c.In(0).data<T>(), c.In(1).data<E>(), c.Out(0).data<T>(),
-                                   [&](T x, E e) { return Power(c, x, e); }, c.threads());
+          kernels::BroadcastBinary(
+              plan, c.In(0).data<T>(), c.In(1).data<E>(), c.Out(0).data<T>(), [&](T x, E e) { return Power(c, x, e); },
+              c.threads());
         }
       });
     });
@@ -165,7 +172,8 @@ struct Pow {
   /// The exponents that models have, where there is but one.
   static bool OneExponent(RunContext& c) {
     const Tensor &x = c.In(0), &e = c.In(1);
-    if (x.dtype() != DType::kFloat || e.dtype() != DType::kFloat || e.size() != 1 || c.Out(0).size() != x.size()) return false;
+    if (x.dtype() != DType::kFloat || e.dtype() != DType::kFloat || e.size() != 1 || c.Out(0).size() != x.size())
+      return false;
     const float exponent = *e.data<float>();
     float* y = c.Out(0).data<float>();
     auto unary = [&](kernels::UnaryOp op, float alpha = 1) {
@@ -222,23 +230,26 @@ struct PRelu {
     if (RunHalvesInFloat(c, [&](RunContext& wide) { Run(wide); })) return;
     const Tensor &x = c.In(0), &slope = c.In(1);
     const kernels::BroadcastPlan plan = PlanBroadcast(x.shape(), slope.shape());
-    if (plan.count() != x.size()) c.Fail("slope {} cannot be broadcast to {}.", slope.shape().ToString(), x.shape().ToString());
+    if (plan.count() != x.size())
+      c.Fail("slope {} cannot be broadcast to {}.", slope.shape().ToString(), x.shape().ToString());
     if (x.dtype() == DType::kFloat) {
-      kernels::BinaryFloat(kernels::BinaryOp::kPRelu, plan, x.data<float>(), slope.data<float>(), c.Out(0).data<float>(),
-                           c.threads());
+      kernels::BinaryFloat(kernels::BinaryOp::kPRelu, plan, x.data<float>(), slope.data<float>(),
+                           c.Out(0).data<float>(), c.threads());
       return;
     }
     Visit(Types<double, uint32_t, uint64_t, int32_t, int64_t>{}, x.dtype(), "a number", [&]<class T>() {
-      kernels::BroadcastBinary(plan, x.data<T>(), slope.data<T>(), c.Out(0).data<T>(),
-                               [](T a, T b) { return a < 0 ? MulFunction()(a, b) : a; }, c.threads());
+      kernels::BroadcastBinary(
+          plan, x.data<T>(), slope.data<T>(), c.Out(0).data<T>(),
+          [](T a, T b) { return a < 0 ? MulFunction()(a, b) : a; }, c.threads());
     });
   }
 };
-const OpDef kPRelu = Define<PRelu>({.name = "PRelu",
-                                    .since = 16,
-                                    .min_inputs = 2,
-                                    .max_inputs = 2,
-                                    .types = kFloatTypes | TypeSet{DType::kUint32, DType::kUint64, DType::kInt32, DType::kInt64},
-                                    .in_place = 0});
+const OpDef kPRelu =
+    Define<PRelu>({.name = "PRelu",
+                   .since = 16,
+                   .min_inputs = 2,
+                   .max_inputs = 2,
+                   .types = kFloatTypes | TypeSet{DType::kUint32, DType::kUint64, DType::kInt32, DType::kInt64},
+                   .in_place = 0});
 
 }  // namespace slipway

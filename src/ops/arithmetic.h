@@ -27,7 +27,8 @@ void MapBinary(const Tensor& a, const Tensor& b, Tensor& y, const F& f, const Th
   kernels::BroadcastBinary(PlanBroadcast(a.shape(), b.shape()), a.data<T>(), b.data<T>(), y.data<T>(), f, threads);
 }
 
-/// A double in an integer type: cut to its range, NaN as 0 (converting what is outside is undefined). Floats convert as usual.
+/// A double in an integer type: cut to its range, NaN as 0 (converting what is outside is undefined). Floats convert as
+/// usual.
 template <class T>
 T FromDouble(double v) {
   if constexpr (std::is_integral_v<T>) {
@@ -39,8 +40,8 @@ T FromDouble(double v) {
   return static_cast<T>(v);
 }
 
-// The operations: kFast is the float kernel, operator() the plain form of any other number type, OfDims what becomes of sizes
-// (nothing where that is not sure). Integers wrap round.
+// The operations: kFast is the float kernel, operator() the plain form of any other number type, OfDims what becomes of
+// sizes (nothing where that is not sure). Integers wrap round.
 
 struct AddFunction {
   static constexpr auto kFast = kernels::BinaryOp::kAdd;
@@ -132,8 +133,8 @@ void PropagateBinary(InferContext& c, const F& of_dims) {
 template <class F>
 void RunBinary(RunContext& c, const Tensor& a, const Tensor& b, Tensor& y) {
   if (y.dtype() == DType::kFloat) {
-    kernels::BinaryFloat(F::kFast, PlanBroadcast(a.shape(), b.shape()), a.data<float>(), b.data<float>(), y.data<float>(),
-                         c.threads());
+    kernels::BinaryFloat(F::kFast, PlanBroadcast(a.shape(), b.shape()), a.data<float>(), b.data<float>(),
+                         y.data<float>(), c.threads());
   } else if (y.dtype() == DType::kDouble) {
     MapBinary<double>(a, b, y, F(), c.threads());
   } else {

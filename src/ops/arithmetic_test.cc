@@ -48,17 +48,21 @@ TEST(Arithmetic, ZeroDivisorIsAnError) {
 TEST(Arithmetic, BroadcastsAndKeepsTypes) {
   const Tensor a = Tensor::From<float>({2, 1}, {10, 20}), b = Tensor::From<float>({3}, {1, 2, 3});
   EXPECT_THAT(ToVector<float>(RunOp1({"Add", {a, b}})), ElementsAreArray({11, 12, 13, 21, 22, 23}));
-  EXPECT_THAT(ToVector<float>(RunOp1({"Max", {a, b, Tensor::From<float>({}, {15})}})), ElementsAreArray({15, 15, 15, 20, 20, 20}));
-  EXPECT_THAT(ToVector<float>(RunOp1({"Mean", {b, b, a}})), ::testing::Pointwise(::testing::FloatEq(), {4.f, 14 / 3.f, 16 / 3.f, 22 / 3.f, 8.f, 26 / 3.f}));
+  EXPECT_THAT(ToVector<float>(RunOp1({"Max", {a, b, Tensor::From<float>({}, {15})}})),
+              ElementsAreArray({15, 15, 15, 20, 20, 20}));
+  EXPECT_THAT(ToVector<float>(RunOp1({"Mean", {b, b, a}})),
+              ::testing::Pointwise(::testing::FloatEq(), {4.f, 14 / 3.f, 16 / 3.f, 22 / 3.f, 8.f, 26 / 3.f}));
   EXPECT_THAT(ToVector<float>(RunOp1({"Sum", {b}})), ElementsAreArray({1, 2, 3}));
   EXPECT_THAT(ToVector<double>(RunOp1({"Sub", {Tensor::From<double>({2}, {1, 2}), Tensor::From<double>({}, {0.5})}})),
               ElementsAreArray({0.5, 1.5}));
-  const Tensor half = RunOp1({"Mul", {Tensor::From<Float16>({2}, {Float16(1.5f), Float16(2)}), Tensor::From<Float16>({1}, {Float16(3)})}});
+  const Tensor half = RunOp1(
+      {"Mul", {Tensor::From<Float16>({2}, {Float16(1.5f), Float16(2)}), Tensor::From<Float16>({1}, {Float16(3)})}});
   EXPECT_EQ(static_cast<float>(half.data<Float16>()[0]), 4.5f);
 }
 
 TEST(Arithmetic, KnownContentsWrapLikeTheRun) {
-  const Tensor most = Tensor::From<int64_t>({1}, {std::numeric_limits<int64_t>::max()}), one = Tensor::From<int64_t>({1}, {1});
+  const Tensor most = Tensor::From<int64_t>({1}, {std::numeric_limits<int64_t>::max()}),
+               one = Tensor::From<int64_t>({1}, {1});
   EXPECT_THAT(ToVector<int64_t>(RunOp1({"Add", {most, one}})), ElementsAreArray({std::numeric_limits<int64_t>::min()}));
 }
 
@@ -85,7 +89,8 @@ TEST(Arithmetic, Floats) {
     const Tensor z = RunOp1({"Pow", {Tensor::From<float>({3}, {0.5, 2, 3}), Tensor::From<float>({}, {e})}});
     EXPECT_NEAR(z.data<float>()[2], std::pow(3.f, e), 1e-5f) << e;
   }
-  EXPECT_THAT(ToVector<float>(RunOp1({"PRelu", {Tensor::From<float>({2, 2}, {-1, 2, -3, 4}), Tensor::From<float>({2}, {0.5, 2})}})),
+  EXPECT_THAT(ToVector<float>(
+                  RunOp1({"PRelu", {Tensor::From<float>({2, 2}, {-1, 2, -3, 4}), Tensor::From<float>({2}, {0.5, 2})}})),
               ElementsAreArray({-0.5f, 2.f, -1.5f, 4.f}));
 }
 

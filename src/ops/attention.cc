@@ -98,20 +98,26 @@ struct Attention {
     c.ExpectRank(1, q.rank(), q.rank());
     c.ExpectRank(2, q.rank(), q.rank());
     const bool flat = q.rank() == 3;
-    if (flat && (q_heads < 1 || kv_heads < 1)) c.Fail("inputs of rank 3 want attributes q_num_heads and kv_num_heads of 1 or more.");
+    if (flat && (q_heads < 1 || kv_heads < 1))
+      c.Fail("inputs of rank 3 want attributes q_num_heads and kv_num_heads of 1 or more.");
     const auto part = [&](const Dim& width, int64_t heads, int input) {
-      if (width.is_const() && width.value() % heads != 0) c.Fail("{} is {} wide, which {} heads do not divide.", c.InputName(input), width.ToString(), heads);
+      if (width.is_const() && width.value() % heads != 0)
+        c.Fail("{} is {} wide, which {} heads do not divide.", c.InputName(input), width.ToString(), heads);
       return FloorDiv(width, heads);
     };
     const Dim nq = flat ? Dim(q_heads) : q[1], nk = flat ? Dim(kv_heads) : k[1];
     const Dim size = flat ? part(q[2], q_heads, 0) : q[3], key_size = flat ? part(k[2], kv_heads, 1) : k[3];
     const Dim value_size = flat ? part(v[2], kv_heads, 2) : v[3];
     const Dim queries = q[flat ? 1 : 2], fresh = k[flat ? 1 : 2];
-    if (size.Differs(key_size)) c.Fail("queries have {} elements a head, keys {}.", size.ToString(), key_size.ToString());
-    if (fresh.Differs(v[flat ? 1 : 2])) c.Fail("there are {} keys, but {} values.", fresh.ToString(), v[flat ? 1 : 2].ToString());
-    if (k[0].Differs(q[0]) || v[0].Differs(q[0])) c.Fail("Q, K and V have batches of {}, {} and {}.", q[0].ToString(), k[0].ToString(), v[0].ToString());
+    if (size.Differs(key_size))
+      c.Fail("queries have {} elements a head, keys {}.", size.ToString(), key_size.ToString());
+    if (fresh.Differs(v[flat ? 1 : 2]))
+      c.Fail("there are {} keys, but {} values.", fresh.ToString(), v[flat ? 1 : 2].ToString());
+    if (k[0].Differs(q[0]) || v[0].Differs(q[0]))
+      c.Fail("Q, K and V have batches of {}, {} and {}.", q[0].ToString(), k[0].ToString(), v[0].ToString());
     if (!flat && nk.Differs(v[1])) c.Fail("K has {} heads, V {}.", nk.ToString(), v[1].ToString());
-    if (nq.is_const() && nk.is_const() && (nk.value() < 1 || nq.value() % nk.value() != 0)) c.Fail("{} query heads cannot share {} key heads.", nq.ToString(), nk.ToString());
+    if (nq.is_const() && nk.is_const() && (nk.value() < 1 || nq.value() % nk.value() != 0))
+      c.Fail("{} query heads cannot share {} key heads.", nq.ToString(), nk.ToString());
     Dim keys = fresh;
     if (c.Has(4) && c.HasRank(4)) {
       c.ExpectRank(4, 4, 4);
@@ -125,9 +131,11 @@ struct Attention {
     CheckMask(c, {q[0], nq, queries, keys});
     if (c.Has(6)) {
       c.ExpectElem(6, {DType::kInt64});
-      if (c.HasRank(6) && (c.Shape(6).rank() != 1 || c.Shape(6)[0].Differs(q[0]))) c.Fail("{} must have shape [batch].", c.InputName(6));
+      if (c.HasRank(6) && (c.Shape(6).rank() != 1 || c.Shape(6)[0].Differs(q[0])))
+        c.Fail("{} must have shape [batch].", c.InputName(6));
     }
-    c.Out(0, c.Elem(0), flat ? SymbolicShape{q[0], queries, nq * value_size} : SymbolicShape{q[0], nq, queries, value_size});
+    c.Out(0, c.Elem(0),
+          flat ? SymbolicShape{q[0], queries, nq * value_size} : SymbolicShape{q[0], nq, queries, value_size});
     c.Out(1, c.Elem(1), {q[0], nk, keys, size});
     c.Out(2, c.Elem(2), {q[0], nk, keys, value_size});
     c.Out(3, c.Elem(0), {q[0], nq, queries, keys});
@@ -148,9 +156,11 @@ struct Attention {
       v = values;
       joined = true;
     }
-    if (c.In(0).dtype() == DType::kFloat && v.dtype() == DType::kFloat && !c.HasOut(3)) return RunFast(c, s, k, v, joined);
+    if (c.In(0).dtype() == DType::kFloat && v.dtype() == DType::kFloat && !c.HasOut(3))
+      return RunFast(c, s, k, v, joined);
     Visit(Types<float, double>{}, c.In(0).dtype(), "float or double", [&]<class T>() {
-      Visit(Types<float, double>{}, v.dtype(), "float or double", [&]<class V>() { RunPlain<T, V>(c, s, k, v, joined); });
+      Visit(Types<float, double>{}, v.dtype(), "float or double",
+            [&]<class V>() { RunPlain<T, V>(c, s, k, v, joined); });
     });
   }
 
@@ -165,7 +175,8 @@ struct Attention {
 
   static void CheckPast(const InferContext& c, int input, const SymbolicShape& wanted) {
     for (int i = 0; i < 4; ++i) {
-      if (c.Shape(input)[i].Differs(wanted[i])) c.Fail("{} has shape {}, but must be {}.", c.InputName(input), c.Shape(input).ToString(), wanted.ToString());
+      if (c.Shape(input)[i].Differs(wanted[i]))
+        c.Fail("{} has shape {}, but must be {}.", c.InputName(input), c.Shape(input).ToString(), wanted.ToString());
     }
   }
 
@@ -179,7 +190,9 @@ struct Attention {
       const Dim& m = c.Shape(3)[c.Shape(3).rank() - 1 - i];
       const Dim& wanted = scores[3 - i];
       const bool shorter = i == 0 && m.is_const() && wanted.is_const() && m.value() < wanted.value();
-      if (!(m == Dim(1)) && m.Differs(wanted) && !shorter) c.Fail("mask {} has shape {}, but the scores have {}.", c.InputName(3), c.Shape(3).ToString(), scores.ToString());
+      if (!(m == Dim(1)) && m.Differs(wanted) && !shorter)
+        c.Fail("mask {} has shape {}, but the scores have {}.", c.InputName(3), c.Shape(3).ToString(),
+               scores.ToString());
     }
   }
 
@@ -236,8 +249,12 @@ struct Attention {
     if (c.Has(3)) {
       const Tensor& mask = c.In(3);
       const MaskStrides strides(mask.shape());
-      args.mask = {.batch_stride = strides.at[0], .head_stride = strides.at[1], .row_stride = strides.at[2], .col_stride = strides.at[3]};
-      (mask.dtype() == DType::kBool ? void(args.mask.keep = mask.data<uint8_t>()) : void(args.mask.add = mask.data<float>()));
+      args.mask = {.batch_stride = strides.at[0],
+                   .head_stride = strides.at[1],
+                   .row_stride = strides.at[2],
+                   .col_stride = strides.at[3]};
+      (mask.dtype() == DType::kBool ? void(args.mask.keep = mask.data<uint8_t>())
+                                    : void(args.mask.add = mask.data<float>()));
       if (strides.keys != 1 && strides.keys < s.keys) {
         for (int64_t& n : counts) n = std::min(n, strides.keys);
         args.key_counts = counts.data();
@@ -255,7 +272,9 @@ struct Attention {
     const auto k_view = kv.View(k.data<T>(), s.kv_heads, s.keys, s.size);
     const auto v_view = kv.View(v.data<V>(), s.kv_heads, s.keys, s.value_size);
     const auto out_view = s.View(c.Out(0).data<T>(), s.heads, s.queries, s.value_size);
-    const auto row_of = [](const auto& view, int64_t b, int64_t h, int64_t i) { return view.data + b * view.batch_stride + h * view.head_stride + i * view.row_stride; };
+    const auto row_of = [](const auto& view, int64_t b, int64_t h, int64_t i) {
+      return view.data + b * view.batch_stride + h * view.head_stride + i * view.row_stride;
+    };
     const std::vector<int64_t> offsets = Offsets(c, s);
     const int64_t share = s.heads / s.kv_heads;
     T* kept = c.HasOut(3) ? c.Out(3).data<T>() : nullptr;
@@ -285,7 +304,8 @@ struct Attention {
           std::fill(sum.begin(), sum.end(), 0);
           for (int64_t j = 0; j < s.keys; ++j) {
             const V* value = row_of(v_view, b, h / share, j);
-            for (int64_t d = 0; scores[j] != 0 && d < s.value_size; ++d) sum[d] += scores[j] * static_cast<double>(value[d]);
+            for (int64_t d = 0; scores[j] != 0 && d < s.value_size; ++d)
+              sum[d] += scores[j] * static_cast<double>(value[d]);
           }
           T* out = row_of(out_view, b, h, i);
           for (int64_t d = 0; d < s.value_size; ++d) out[d] = static_cast<T>(sum[d]);

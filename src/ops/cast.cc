@@ -67,25 +67,36 @@ void VisitWide(DType type, F&& f) {
 constexpr TypeSet kWideTypes = kNumericTypes | TypeSet{DType::kBool};
 
 bool IsSmallFloat(DType t) {
-  return TypeSet{DType::kFloat8E4M3FN, DType::kFloat8E4M3FNUZ, DType::kFloat8E5M2, DType::kFloat8E5M2FNUZ, DType::kFloat8E8M0,
-                 DType::kFloat4E2M1}
+  return TypeSet{DType::kFloat8E4M3FN,   DType::kFloat8E4M3FNUZ, DType::kFloat8E5M2,
+                 DType::kFloat8E5M2FNUZ, DType::kFloat8E8M0,     DType::kFloat4E2M1}
       .Has(t);
 }
 
 template <class F>
 void VisitSmall(DType type, F&& f) {
   switch (type) {
-    case DType::kFloat8E4M3FN: return f.template operator()<Float8E4M3FN>();
-    case DType::kFloat8E4M3FNUZ: return f.template operator()<Float8E4M3FNUZ>();
-    case DType::kFloat8E5M2: return f.template operator()<Float8E5M2>();
-    case DType::kFloat8E5M2FNUZ: return f.template operator()<Float8E5M2FNUZ>();
-    case DType::kFloat8E8M0: return f.template operator()<Float8E8M0>();
-    case DType::kFloat4E2M1: return f.template operator()<Float4E2M1>();
-    case DType::kInt4: return f.template operator()<Int4>();
-    case DType::kUint4: return f.template operator()<Uint4>();
-    case DType::kInt2: return f.template operator()<Int2>();
-    case DType::kUint2: return f.template operator()<Uint2>();
-    default: ThrowUnsupportedType(type, "a float of 4 or 8 bits or an integer of 2 or 4");
+    case DType::kFloat8E4M3FN:
+      return f.template operator()<Float8E4M3FN>();
+    case DType::kFloat8E4M3FNUZ:
+      return f.template operator()<Float8E4M3FNUZ>();
+    case DType::kFloat8E5M2:
+      return f.template operator()<Float8E5M2>();
+    case DType::kFloat8E5M2FNUZ:
+      return f.template operator()<Float8E5M2FNUZ>();
+    case DType::kFloat8E8M0:
+      return f.template operator()<Float8E8M0>();
+    case DType::kFloat4E2M1:
+      return f.template operator()<Float4E2M1>();
+    case DType::kInt4:
+      return f.template operator()<Int4>();
+    case DType::kUint4:
+      return f.template operator()<Uint4>();
+    case DType::kInt2:
+      return f.template operator()<Int2>();
+    case DType::kUint2:
+      return f.template operator()<Uint2>();
+    default:
+      ThrowUnsupportedType(type, "a float of 4 or 8 bits or an integer of 2 or 4");
   }
 }
 
@@ -97,10 +108,14 @@ std::string TextOf(double x, int digits) {
 
 template <class T>
 std::string ToText(T x) {
-  if constexpr (std::is_same_v<T, bool>) return x ? "1" : "0";
-  else if constexpr (std::is_integral_v<T>) return std::to_string(x);
-  else if constexpr (std::is_same_v<T, double>) return TextOf(x, 17);
-  else return TextOf(static_cast<float>(x), 8);
+  if constexpr (std::is_same_v<T, bool>)
+    return x ? "1" : "0";
+  else if constexpr (std::is_integral_v<T>)
+    return std::to_string(x);
+  else if constexpr (std::is_same_v<T, double>)
+    return TextOf(x, 17);
+  else
+    return TextOf(static_cast<float>(x), 8);
 }
 
 template <class T>
@@ -167,11 +182,15 @@ void CastText(const Tensor& x, Tensor& y, const CastRules& rules) {
   VisitWide(wide.dtype(), [&]<class T>() {
     if (x.dtype() == DType::kString) {
       for (int64_t i = 0; i < n; ++i) wide.data<T>()[i] = FromText<T>(x.data<std::string>()[i]);
-      if (other == wide.dtype()) std::memcpy(y.raw(), wide.raw(), wide.bytes());
-      else Narrow(other, rules, wide.raw(), y.raw(), n);
+      if (other == wide.dtype())
+        std::memcpy(y.raw(), wide.raw(), wide.bytes());
+      else
+        Narrow(other, rules, wide.raw(), y.raw(), n);
     } else {
-      if (other == wide.dtype()) std::memcpy(wide.raw(), x.raw(), wide.bytes());
-      else Widen(other, x.raw(), wide.raw(), n);
+      if (other == wide.dtype())
+        std::memcpy(wide.raw(), x.raw(), wide.bytes());
+      else
+        Widen(other, x.raw(), wide.raw(), n);
       for (int64_t i = 0; i < n; ++i) y.data<std::string>()[i] = ToText(wide.data<T>()[i]);
     }
   });
@@ -253,7 +272,8 @@ struct CastLike {
   }
   void Run(RunContext& c) const { RunCast(c, c.In(1).dtype(), rules); }
 };
-const OpDef kCastLike = Define<CastLike>({.name = "CastLike", .since = 25, .min_inputs = 2, .max_inputs = 2, .types = kCastTypes});
+const OpDef kCastLike =
+    Define<CastLike>({.name = "CastLike", .since = 25, .min_inputs = 2, .max_inputs = 2, .types = kCastTypes});
 
 /// The same bits as another type of the same width. ONNX BitCast, since 26.
 struct BitCast {
@@ -262,7 +282,8 @@ struct BitCast {
   void Infer(InferContext& c) const {
     const DType type = ToDType(c, to, "to");
     const bool text = type == DType::kString || c.Elem(0) == DType::kString;
-    if (text || Bits(type) != Bits(c.Elem(0))) c.Fail("{} cannot become {}: they differ in width.", Name(c.Elem(0)), Name(type));
+    if (text || Bits(type) != Bits(c.Elem(0)))
+      c.Fail("{} cannot become {}: they differ in width.", Name(c.Elem(0)), Name(type));
     c.Out(0, type, c.Shape(0));
   }
   void Run(RunContext& c) const {

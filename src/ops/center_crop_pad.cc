@@ -50,10 +50,11 @@ struct CenterCropPad {
         std::memset(y.raw(), 0, y.bytes());
       }
     }
-    kernels::StridedCopy(x.dtype(), kept, kernels::At(x.raw(), x.dtype(), from_offset), from, kernels::At(y.raw(), y.dtype(), to_offset),
-                         to, c.threads());
+    kernels::StridedCopy(x.dtype(), kept, kernels::At(x.raw(), x.dtype(), from_offset), from,
+                         kernels::At(y.raw(), y.dtype(), to_offset), to, c.threads());
   }
 };
-const OpDef kCenterCropPad = Define<CenterCropPad>({.name = "CenterCropPad", .since = 18, .min_inputs = 2, .max_inputs = 2});
+const OpDef kCenterCropPad =
+    Define<CenterCropPad>({.name = "CenterCropPad", .since = 18, .min_inputs = 2, .max_inputs = 2});
 
 }  // namespace slipway

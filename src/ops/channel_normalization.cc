@@ -14,19 +14,21 @@ void CheckPerChannel(const InferContext& c, int i) {
   c.ExpectElem(i, kFloatTypes);
   c.ExpectRank(i, 1, 1);
   if (!c.HasRank(0) || !c.HasRank(i) || c.Shape(0).rank() < 2 || !c.Shape(0)[1].Differs(c.Shape(i)[0])) return;
-  c.Fail("{} has shape {}, but {} has {} channels.", c.InputName(i), c.Shape(i).ToString(), c.InputName(0), c.Shape(0)[1].ToString());
+  c.Fail("{} has shape {}, but {} has {} channels.", c.InputName(i), c.Shape(i).ToString(), c.InputName(0),
+         c.Shape(0)[1].ToString());
 }
 
 /// X of [N, C, ...] seen as [batch, channels, spatial].
 struct Image {
   int64_t batch, channels, spatial;
-  explicit Image(const Shape& s) : batch(s[0]), channels(s.rank() > 1 ? s[1] : 1), spatial(s.SizeFrom(std::min(2, s.rank()))) {}
+  explicit Image(const Shape& s)
+      : batch(s[0]), channels(s.rank() > 1 ? s[1] : 1), spatial(s.SizeFrom(std::min(2, s.rank()))) {}
 };
 
 /// y = x * scale[channel] + shift[channel]
 template <class T>
-void ScaleChannels(const Tensor& x, Tensor& y, const Image& image, const std::vector<T>& scale, const std::vector<T>& shift,
-                   const Threads& threads) {
+void ScaleChannels(const Tensor& x, Tensor& y, const Image& image, const std::vector<T>& scale,
+                   const std::vector<T>& shift, const Threads& threads) {
   const T* from = x.data<T>();
   T* to = y.data<T>();
   if (image.spatial == 1) {
@@ -37,24 +39,27 @@ void ScaleChannels(const Tensor& x, Tensor& y, const Image& image, const std::ve
     });
     return;
   }
-  threads.ParallelFor(image.batch * image.channels, GrainFor(image.spatial * sizeof(T)), [&](int64_t begin, int64_t end) {
-    for (int64_t p = begin; p < end; ++p) {
-      const T a = scale[p % image.channels], b = shift[p % image.channels];
-      for (int64_t i = p * image.spatial; i < (p + 1) * image.spatial; ++i) to[i] = from[i] * a + b;
-    }
-  });
+  threads.ParallelFor(image.batch * image.channels, GrainFor(image.spatial * sizeof(T)),
+                      [&](int64_t begin, int64_t end) {
+                        for (int64_t p = begin; p < end; ++p) {
+                          const T a = scale[p % image.channels], b = shift[p % image.channels];
+                          for (int64_t i = p * image.spatial; i < (p + 1) * image.spatial; ++i) to[i] = from[i] * a + b;
+                        }
+                      });
 }
 
 }  // namespace
 
-/// ONNX BatchNormalization, since 15: with the statistics given, or in training mode with the batch's own, which it then mixes into
-/// the running ones.
+/// ONNX BatchNormalization, since 15: with the statistics given, or in training mode with the batch's own, which it
+/// then mixes into the running ones.
 struct BatchNormalization {
   double epsilon = 1e-5;
   double momentum = 0.9;
   bool training = false;
   static BatchNormalization Parse(const Attributes& a) {
-    return {.epsilon = a.Float("epsilon", 1e-5f), .momentum = a.Float("momentum", 0.9f), .training = a.Int("training_mode", 0) != 0};
+    return {.epsilon = a.Float("epsilon", 1e-5f),
+            .momentum = a.Float("momentum", 0.9f),
+            .training = a.Int("training_mode", 0) != 0};
   }
 
   void Infer(InferContext& c) const {
@@ -120,8 +125,8 @@ const OpDef kBatchNormalization = Define<BatchNormalization>({.name = "BatchNorm
                                                               .types = kFloatTypes,
                                                               .in_place = 0});
 
-/// Each group of channels of each image normalized over itself, then scaled and shifted by channel. ONNX GroupNormalization, since 21;
-/// with one channel a group InstanceNormalization, since 22.
+/// Each group of channels of each image normalized over itself, then scaled and shifted by channel. ONNX
+/// GroupNormalization, since 21; with one channel a group InstanceNormalization, since 22.
 struct GroupNormalization {
   float epsilon = 1e-5f;
   int64_t groups = 0;  ///< 0: as many as channels
@@ -130,7 +135,8 @@ struct GroupNormalization {
     GroupNormalization op{.epsilon = a.Float("epsilon", 1e-5f)};
     if (a.Has("num_groups")) {
       op.groups = a.RequiredInt("num_groups");
-      if (op.groups < 1) throw Error(Code::kBadGraph, fmt::format("attribute 'num_groups' is {}, but must be 1 or more", op.groups));
+      if (op.groups < 1)
+        throw Error(Code::kBadGraph, fmt::format("attribute 'num_groups' is {}, but must be 1 or more", op.groups));
     }
     return op;
   }
@@ -152,8 +158,8 @@ struct GroupNormalization {
     const Image image(x.shape());
     const int64_t count = groups ? groups : image.channels;
     if (x.dtype() == DType::kFloat) {
-      kernels::NormalizeGroups(x.data<float>(), c.Out(0).data<float>(), image.batch, image.channels, image.spatial, count,
-                               c.In(1).data<float>(), c.In(2).data<float>(), epsilon, c.threads());
+      kernels::NormalizeGroups(x.data<float>(), c.Out(0).data<float>(), image.batch, image.channels, image.spatial,
+                               count, c.In(1).data<float>(), c.In(2).data<float>(), epsilon, c.threads());
     } else {
       RunPlain(c, image, count);
     }
@@ -180,7 +186,11 @@ struct GroupNormalization {
 };
 const OpDef kGroupNormalization = Define<GroupNormalization>(
     {.name = "GroupNormalization", .since = 21, .min_inputs = 3, .max_inputs = 3, .types = kFloatTypes, .in_place = 0});
-const OpDef kInstanceNormalization = Define<GroupNormalization>(
-    {.name = "InstanceNormalization", .since = 22, .min_inputs = 3, .max_inputs = 3, .types = kFloatTypes, .in_place = 0});
+const OpDef kInstanceNormalization = Define<GroupNormalization>({.name = "InstanceNormalization",
+                                                                 .since = 22,
+                                                                 .min_inputs = 3,
+                                                                 .max_inputs = 3,
+                                                                 .types = kFloatTypes,
+                                                                 .in_place = 0});
 
 }  // namespace slipway

@@ -48,18 +48,21 @@ struct Equal {
     PropagateComparison(c, [](const Dim& x, const Dim& y) -> std::optional<bool> {
       if (x == y) return true;
       if (x.Differs(y)) return false;
-      const bool apart = (x.is_const() && x.value() < 0 && NeverNegative(y)) || (y.is_const() && y.value() < 0 && NeverNegative(x));
+      const bool apart =
+          (x.is_const() && x.value() < 0 && NeverNegative(y)) || (y.is_const() && y.value() < 0 && NeverNegative(x));
       return apart ? std::optional(false) : std::nullopt;
     });
   }
   void Run(RunContext& c) const {
     const DType type = c.In(0).dtype();
-    if (type == DType::kString) return Compare<std::string>(c, [](const std::string& a, const std::string& b) { return a == b; });
+    if (type == DType::kString)
+      return Compare<std::string>(c, [](const std::string& a, const std::string& b) { return a == b; });
     if (type == DType::kBool) return Compare<uint8_t>(c, [](uint8_t a, uint8_t b) { return a == b; });
     VisitNumeric(type, [&]<class T>() { Compare<T>(c, [](T a, T b) { return Comparable(a) == Comparable(b); }); });
   }
 };
-const OpDef kEqual = Define<Equal>({.name = "Equal", .since = 19, .min_inputs = 2, .max_inputs = 2, .types = kEqualTypes});
+const OpDef kEqual =
+    Define<Equal>({.name = "Equal", .since = 19, .min_inputs = 2, .max_inputs = 2, .types = kEqualTypes});
 
 /// The order of two tensors' elements, broadcast.
 template <class F>
@@ -72,7 +75,8 @@ struct Ordering {
     });
   }
   void Run(RunContext& c) const {
-    VisitNumeric(c.In(0).dtype(), [&]<class T>() { Compare<T>(c, [](T a, T b) { return F()(Comparable(a), Comparable(b)); }); });
+    VisitNumeric(c.In(0).dtype(),
+                 [&]<class T>() { Compare<T>(c, [](T a, T b) { return F()(Comparable(a), Comparable(b)); }); });
   }
 };
 

@@ -24,12 +24,13 @@ struct Concat {
         at = static_cast<int>(c.Axis(axis, x.rank()));
         out = x;
       }
-      if (x.rank() != out.rank()) c.Fail("{} has shape {}, but another input has {}.", c.InputName(i), x.ToString(), out.ToString());
+      if (x.rank() != out.rank())
+        c.Fail("{} has shape {}, but another input has {}.", c.InputName(i), x.ToString(), out.ToString());
       for (int d = 0; d < x.rank(); ++d) {
         if (d == at) continue;
         if (x[d].Differs(out[d])) {
-          c.Fail("{} has shape {}, but another input has {}: they may differ on axis {} only.", c.InputName(i), x.ToString(),
-                 out.ToString(), at);
+          c.Fail("{} has shape {}, but another input has {}: they may differ on axis {} only.", c.InputName(i),
+                 x.ToString(), out.ToString(), at);
         }
         if (x[d].is_const()) out[d] = x[d];
       }

@@ -11,7 +11,8 @@ struct ConstantOfShape {
   static ConstantOfShape Parse(const Attributes& a) {
     const Tensor* given = a.GetTensor("value");
     if (given && given->size() != 1) {
-      throw Error(Code::kBadGraph, fmt::format("attribute 'value' must have one element, but has shape {}.", given->shape().ToString()));
+      throw Error(Code::kBadGraph,
+                  fmt::format("attribute 'value' must have one element, but has shape {}.", given->shape().ToString()));
     }
     return {.value = given ? *given : Tensor::From<float>({}, {0.0f})};
   }
@@ -22,7 +23,8 @@ struct ConstantOfShape {
     const auto shape = c.Ints(0);
     if (!shape) {
       const bool ranked = c.HasRank(0) && c.Shape(0)[0].is_const() && c.Shape(0)[0].value() <= 64;
-      return c.Out(0, value.dtype(), ranked ? SymbolicShape::OfRank(static_cast<int>(c.Shape(0)[0].value())) : SymbolicShape());
+      return c.Out(0, value.dtype(),
+                   ranked ? SymbolicShape::OfRank(static_cast<int>(c.Shape(0)[0].value())) : SymbolicShape());
     }
     for (const Dim& d : *shape) {
       if (d.is_const() && d.value() < 0) c.Fail("the shape has the negative size {}.", d.value());
@@ -40,6 +42,7 @@ struct ConstantOfShape {
     kernels::FillElements(y.dtype(), value.raw(), y.raw(), y.size(), c.threads());
   }
 };
-const OpDef kConstantOfShape = Define<ConstantOfShape>({.name = "ConstantOfShape", .since = 25, .types = {DType::kInt64}});
+const OpDef kConstantOfShape =
+    Define<ConstantOfShape>({.name = "ConstantOfShape", .since = 25, .types = {DType::kInt64}});
 
 }  // namespace slipway

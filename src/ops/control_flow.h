@@ -28,8 +28,10 @@ inline Type Either(const InferContext& c, const Type& a, const Type& b) {
   return Type::TensorOf(a.elem, std::move(shape));
 }
 
-/// Runs a subgraph. What it gives back as it came, a value of the outer graph, is copied: the outer graph reuses that memory.
-inline std::vector<Value> RunBody(RunContext& c, std::string_view attribute, const Graph& body, std::vector<Value> inputs) {
+/// Runs a subgraph. What it gives back as it came, a value of the outer graph, is copied: the outer graph reuses that
+/// memory.
+inline std::vector<Value> RunBody(RunContext& c, std::string_view attribute, const Graph& body,
+                                  std::vector<Value> inputs) {
   std::vector<Value> out = c.run_subgraph(attribute, std::move(inputs));
   for (size_t i = 0; i < out.size(); ++i) {
     if (out[i].is_tensor() && !body.Producer(body.outputs[i])) out[i] = out[i].tensor().Clone();
@@ -40,7 +42,8 @@ inline std::vector<Value> RunBody(RunContext& c, std::string_view attribute, con
 /// The one element of a boolean condition.
 inline bool ConditionOf(const RunContext& c, const Value& value) {
   const Tensor& t = value.tensor();
-  if (t.dtype() != DType::kBool || t.size() != 1) c.Fail("a condition must be one bool, but is {} {}.", Name(t.dtype()), t.shape().ToString());
+  if (t.dtype() != DType::kBool || t.size() != 1)
+    c.Fail("a condition must be one bool, but is {} {}.", Name(t.dtype()), t.shape().ToString());
   return *t.data<bool>();
 }
 

@@ -57,9 +57,10 @@ TEST(If, TakesOneBranch) {
   a.Set("then_branch", Body(0, {Type::TensorOf(DType::kInt64)}));
   a.Set("else_branch", Body(0, {Type::TensorOf(DType::kInt64)}));
   for (bool condition : {false, true}) {
-    const auto out = RunWith("If", a, {Tensor::From<bool>({1}, {condition})}, 1, [](std::string_view branch, std::vector<Value>) {
-      return std::vector<Value>{Scalar(branch == "then_branch" ? 1 : 2)};
-    });
+    const auto out =
+        RunWith("If", a, {Tensor::From<bool>({1}, {condition})}, 1, [](std::string_view branch, std::vector<Value>) {
+          return std::vector<Value>{Scalar(branch == "then_branch" ? 1 : 2)};
+        });
     EXPECT_EQ(*out[0].tensor().data<int64_t>(), condition ? 1 : 2);
   }
 }
@@ -100,7 +101,9 @@ TEST(Sequence, Operators) {
   EXPECT_EQ(*RunOp1({"SequenceLength", {two}}).data<int64_t>(), 2);
   EXPECT_EQ(*RunOp1({"SequenceAt", {two, Scalar(-1)}}).data<int64_t>(), 5);
   const Value three = RunOp({"SequenceInsert", {two, Scalar(9), Scalar(0)}})[0];
-  EXPECT_THAT(ToVector<int64_t>(RunOp1({"ConcatFromSequence", {three}, {{"axis", int64_t{0}}, {"new_axis", int64_t{1}}}})), ElementsAre(9, 4, 5));
+  EXPECT_THAT(
+      ToVector<int64_t>(RunOp1({"ConcatFromSequence", {three}, {{"axis", int64_t{0}}, {"new_axis", int64_t{1}}}})),
+      ElementsAre(9, 4, 5));
   EXPECT_EQ(RunOp({"SequenceErase", {three}})[0].sequence().size(), 2u);
   EXPECT_THROW(RunOp({"SequenceAt", {two, Scalar(2)}}), Error);
   EXPECT_EQ(RunOp({"SequenceEmpty", {}})[0].sequence().size(), 0u);

@@ -14,8 +14,8 @@ namespace {
 
 /// Any number of spatial axes, any number type: one output element at a time.
 template <class T>
-void PlainConv(const Tensor& x, const Tensor& w, const Tensor* b, const WindowAttributes& window, int64_t group, Tensor& y,
-               const Threads& threads) {
+void PlainConv(const Tensor& x, const Tensor& w, const Tensor* b, const WindowAttributes& window, int64_t group,
+               Tensor& y, const Threads& threads) {
   const int rank = x.shape().rank() - 2;
   const int64_t c = x.shape()[1], oc = y.shape()[1], group_c = c / group, group_oc = oc / group;
   const int64_t x_image = x.shape().SizeFrom(2), y_image = y.shape().SizeFrom(2), taps = w.shape().SizeFrom(2);
@@ -54,10 +54,12 @@ void PlainConv(const Tensor& x, const Tensor& w, const Tensor* b, const WindowAt
 
 }  // namespace
 
-/// A convolution's constant weights, packed for an algorithm when it is first needed: which is quickest depends on the image.
+/// A convolution's constant weights, packed for an algorithm when it is first needed: which is quickest depends on the
+/// image.
 class ConvWeights {
  public:
-  ConvWeights(const kernels::ConvAttributes& attributes, Tensor weights) : attributes_(attributes), weights_(std::move(weights)) {}
+  ConvWeights(const kernels::ConvAttributes& attributes, Tensor weights)
+      : attributes_(attributes), weights_(std::move(weights)) {}
 
   const kernels::PackedConv& For(const kernels::ConvShape& shape, const Threads& threads) {
     const kernels::ConvAlgorithm algorithm = kernels::PackedConv::Fastest(attributes_, shape);
@@ -95,9 +97,11 @@ struct Conv {
   void Infer(InferContext& c) const {
     c.ExpectSameElem(1, 0);
     const SymbolicShape &x = c.Shape(0), &w = c.Shape(1);
-    if (!x.has_rank() || !w.has_rank()) return c.Out(0, c.Elem(0), x.has_rank() ? SymbolicShape::OfRank(x.rank()) : SymbolicShape());
+    if (!x.has_rank() || !w.has_rank())
+      return c.Out(0, c.Elem(0), x.has_rank() ? SymbolicShape::OfRank(x.rank()) : SymbolicShape());
     if (x.rank() < 3) c.Fail("{} has shape {}, but an image wants [N, C, spatial...].", c.InputName(0), x.ToString());
-    if (w.rank() != x.rank()) c.Fail("{} has rank {}, but weight {} has rank {}.", c.InputName(0), x.rank(), c.InputName(1), w.rank());
+    if (w.rank() != x.rank())
+      c.Fail("{} has rank {}, but weight {} has rank {}.", c.InputName(0), x.rank(), c.InputName(1), w.rank());
     CheckChannels(c, x[channels_last ? x.rank() - 1 : 1], w);
     WindowAttributes shaped = Shaped(c);
     if (shaped.kernel.empty()) {
@@ -112,7 +116,9 @@ struct Conv {
   bool Prepack(int input, const InferContext& c, const Threads& threads) {
     if (input != 1) return false;
     const Tensor& w = *c.Constant(1);
-    if ( w.dtype() != DType::kFloat || w.shape().rank() < 3 || w.shape().rank() > 4 || group < 1 || w.shape()[0] % group != 0 || w.size() == 0) return false;
+    if (w.dtype() != DType::kFloat || w.shape().rank() < 3 || w.shape().rank() > 4 || group < 1 ||
+        w.shape()[0] % group != 0 || w.size() == 0)
+      return false;
     const WindowAttributes spatial = Shaped(c);
     weights = std::make_shared<ConvWeights>(AttributesFor(spatial, w.shape()), w);
     // Where the image's size is known by now, what the first run will want is packed by now, too.
@@ -147,9 +153,12 @@ struct Conv {
     if (group < 1) c.Fail("attribute 'group' is {}, but must be 1 or more.", group);
     const Dim wanted = w[1] * Dim(group);
     if (channels.Differs(wanted)) {
-      c.Fail("{} has {} channels, but weight {} with group {} wants {}.", c.InputName(0), channels.ToString(), c.InputName(1), group, wanted.ToString());
+      c.Fail("{} has {} channels, but weight {} with group {} wants {}.", c.InputName(0), channels.ToString(),
+             c.InputName(1), group, wanted.ToString());
     }
-    if (w[0].is_const() && w[0].value() % group != 0) c.Fail("weight {} has {} output channels, which group {} does not divide.", c.InputName(1), w[0].ToString(), group);
+    if (w[0].is_const() && w[0].value() % group != 0)
+      c.Fail("weight {} has {} output channels, which group {} does not divide.", c.InputName(1), w[0].ToString(),
+             group);
     if (!c.Has(2)) return;
     c.ExpectSameElem(2, 0);
     if (c.HasRank(2) && (c.Shape(2).rank() != 1 || c.Shape(2)[0].Differs(w[0]))) {
@@ -165,7 +174,8 @@ struct Conv {
     std::vector<int64_t> kernel;
     for (int i = 0; i < rank && w[i + 2].is_const(); ++i) kernel.push_back(w[i + 2].value());
     const bool known = static_cast<int>(kernel.size()) == rank;
-    if (!out.kernel.empty() && known && out.kernel != kernel) c.Fail("attribute 'kernel_shape' does not agree with weight {} {}.", c.InputName(1), w.ToString());
+    if (!out.kernel.empty() && known && out.kernel != kernel)
+      c.Fail("attribute 'kernel_shape' does not agree with weight {} {}.", c.InputName(1), w.ToString());
     if (out.kernel.empty() && !known) return out;
     if (out.kernel.empty()) out.kernel = kernel;
     out.Complete(c, rank);

@@ -28,7 +28,8 @@ void Product(int64_t m, int64_t n, int64_t k, const T* a, const T* b, T* c, cons
 
 }  // namespace
 
-/// The transpose of a convolution: each input pixel adds the kernel, scaled, to the output. ONNX ConvTranspose, since 22.
+/// The transpose of a convolution: each input pixel adds the kernel, scaled, to the output. ONNX ConvTranspose,
+/// since 22.
 struct ConvTranspose {
   int64_t group = 1;
   std::string auto_pad;
@@ -51,11 +52,14 @@ struct ConvTranspose {
     if (!c.HasRank(0) || !c.HasRank(1)) return c.Out(0, c.Elem(0));
     const SymbolicShape &x = c.Shape(0), &w = c.Shape(1);
     if (x.rank() < 3) c.Fail("{} has shape {}, but an image wants [N, C, spatial...].", c.InputName(0), x.ToString());
-    if (w.rank() != x.rank()) c.Fail("{} has rank {}, but weight {} has rank {}.", c.InputName(0), x.rank(), c.InputName(1), w.rank());
+    if (w.rank() != x.rank())
+      c.Fail("{} has rank {}, but weight {} has rank {}.", c.InputName(0), x.rank(), c.InputName(1), w.rank());
     if (x[1].Differs(w[0])) {
-      c.Fail("{} has {} channels, but weight {} wants {}.", c.InputName(0), x[1].ToString(), c.InputName(1), w[0].ToString());
+      c.Fail("{} has {} channels, but weight {} wants {}.", c.InputName(0), x[1].ToString(), c.InputName(1),
+             w[0].ToString());
     }
-    if (group < 1 || (w[0].is_const() && w[0].value() % group)) c.Fail("group {} does not divide {} channels.", group, w[0].ToString());
+    if (group < 1 || (w[0].is_const() && w[0].value() % group))
+      c.Fail("group {} does not divide {} channels.", group, w[0].ToString());
     const Dim channels = w[1] * Dim(group);
     if (c.Has(2) && c.HasRank(2) && (c.Shape(2).rank() != 1 || c.Shape(2)[0].Differs(channels))) {
       c.Fail("bias {} has shape {}, but must be [{}].", c.InputName(2), c.Shape(2).ToString(), channels.ToString());
@@ -73,12 +77,15 @@ struct ConvTranspose {
   }
 
  private:
-  static int64_t At(const std::vector<int64_t>& list, int i, int64_t otherwise) { return list.empty() ? otherwise : list[i]; }
+  static int64_t At(const std::vector<int64_t>& list, int i, int64_t otherwise) {
+    return list.empty() ? otherwise : list[i];
+  }
 
   void CheckLists(const InferContext& c, int rank) const {
     const auto check = [&](const std::vector<int64_t>& list, const char* name, int count, int64_t least) {
       if (list.empty()) return;
-      if (static_cast<int>(list.size()) != count) c.Fail("attribute '{}' has {} values, but wants {}.", name, list.size(), count);
+      if (static_cast<int>(list.size()) != count)
+        c.Fail("attribute '{}' has {} values, but wants {}.", name, list.size(), count);
       for (int64_t v : list) {
         if (v < least || v > (int64_t{1} << 31)) c.Fail("attribute '{}' holds {}.", name, v);
       }
@@ -94,13 +101,15 @@ struct ConvTranspose {
   bool Same() const { return auto_pad == "SAME_UPPER" || auto_pad == "SAME_LOWER"; }
 
   Dim OutputSize(const InferContext& c, int i, const Dim& size, const Dim& kernel_size) const {
-    if (!kernel.empty() && kernel_size.Differs(kernel[i])) c.Fail("attribute 'kernel_shape' does not agree with {}.", c.InputName(1));
+    if (!kernel.empty() && kernel_size.Differs(kernel[i]))
+      c.Fail("attribute 'kernel_shape' does not agree with {}.", c.InputName(1));
     if (!output_shape.empty()) return output_shape[i];
     const Dim stride = At(strides, i, 1);
     if (Same()) return size * stride;
     const bool valid = auto_pad == "VALID";
     const int64_t cut = valid || pads.empty() ? 0 : pads[i] + pads[i + pads.size() / 2];
-    const Dim out = stride * (size - 1) + At(output_padding, i, 0) + ((kernel_size - 1) * Dim(At(dilations, i, 1)) + 1) - cut;
+    const Dim out =
+        stride * (size - 1) + At(output_padding, i, 0) + ((kernel_size - 1) * Dim(At(dilations, i, 1)) + 1) - cut;
     if (out.is_const() && out.value() < 0) c.Fail("axis {} of the output would be {}.", i + 2, out.value());
     return out;
   }
@@ -116,7 +125,8 @@ struct ConvTranspose {
   template <class T>
   void RunTyped(RunContext& c) const {
     const Shape &x = c.In(0).shape(), &w = c.In(1).shape(), &y = c.Out(0).shape();
-    const int64_t group_c = x[1] / group, group_oc = w[1], taps = w.SizeFrom(2), pixels = x.SizeFrom(2), out_pixels = y.SizeFrom(2);
+    const int64_t group_c = x[1] / group, group_oc = w[1], taps = w.SizeFrom(2), pixels = x.SizeFrom(2),
+                  out_pixels = y.SizeFrom(2);
     const int64_t rows = group_oc * taps;
     auto* turned = static_cast<T*>(c.Scratch(sizeof(T) * (c.In(1).size() + rows * pixels + 16)));
     T* columns = turned + c.In(1).size();
@@ -128,8 +138,8 @@ struct ConvTranspose {
     }
     for (int64_t n = 0; n < x[0]; ++n) {
       for (int64_t g = 0; g < group; ++g) {
-        Product<T>(rows, pixels, group_c, turned + g * rows * group_c, c.In(0).data<T>() + (n * x[1] + g * group_c) * pixels, columns,
-                   c.threads());
+        Product<T>(rows, pixels, group_c, turned + g * rows * group_c,
+                   c.In(0).data<T>() + (n * x[1] + g * group_c) * pixels, columns, c.threads());
         c.threads().ParallelFor(group_oc, 1 + 16384 / (1 + taps * pixels), [&](int64_t begin, int64_t end) {
           for (int64_t o = begin; o < end; ++o) {
             const int64_t channel = g * group_oc + o;
@@ -173,7 +183,7 @@ struct ConvTranspose {
     }
   }
 };
-const OpDef kConvTranspose =
-    Define<ConvTranspose>({.name = "ConvTranspose", .since = 22, .min_inputs = 2, .max_inputs = 3, .types = kFloatTypes});
+const OpDef kConvTranspose = Define<ConvTranspose>(
+    {.name = "ConvTranspose", .since = 22, .min_inputs = 2, .max_inputs = 3, .types = kFloatTypes});
 
 }  // namespace slipway

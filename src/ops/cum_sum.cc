@@ -5,8 +5,7 @@
 namespace slipway {
 namespace {
 
-constexpr TypeSet kRunningTypes =
-    kFloatTypes | TypeSet{DType::kInt32, DType::kInt64, DType::kUint32, DType::kUint64};
+constexpr TypeSet kRunningTypes = kFloatTypes | TypeSet{DType::kInt32, DType::kInt64, DType::kUint32, DType::kUint64};
 
 template <bool Product, class T>
 T Next(T a, T b) {
@@ -20,7 +19,8 @@ T Next(T a, T b) {
 
 }  // namespace
 
-/// Running sums (products) along an axis, from either end, with or without the element itself. ONNX CumSum since 14, CumProd since 26.
+/// Running sums (products) along an axis, from either end, with or without the element itself. ONNX CumSum since 14,
+/// CumProd since 26.
 template <bool Product>
 struct Running {
   bool exclusive = false, reverse = false;
@@ -64,9 +64,9 @@ struct Running {
     }
   }
 };
-const OpDef kCumSum =
-    Define<Running<false>>({.name = "CumSum", .since = 14, .min_inputs = 2, .max_inputs = 2, .types = kRunningTypes, .in_place = 0});
-const OpDef kCumProd =
-    Define<Running<true>>({.name = "CumProd", .since = 26, .min_inputs = 2, .max_inputs = 2, .types = kRunningTypes, .in_place = 0});
+const OpDef kCumSum = Define<Running<false>>(
+    {.name = "CumSum", .since = 14, .min_inputs = 2, .max_inputs = 2, .types = kRunningTypes, .in_place = 0});
+const OpDef kCumProd = Define<Running<true>>(
+    {.name = "CumProd", .since = 26, .min_inputs = 2, .max_inputs = 2, .types = kRunningTypes, .in_place = 0});
 
 }  // namespace slipway

@@ -11,9 +11,11 @@ struct Blocks {
 
 Blocks ParseBlocks(const Attributes& a) {
   const std::string mode = a.String("mode", "DCR");
-  if (mode != "DCR" && mode != "CRD") throw Error(Code::kBadGraph, fmt::format("mode is '{}', but must be DCR or CRD.", mode));
+  if (mode != "DCR" && mode != "CRD")
+    throw Error(Code::kBadGraph, fmt::format("mode is '{}', but must be DCR or CRD.", mode));
   const int64_t size = a.RequiredInt("blocksize");
-  if (size < 1 || size > INT32_MAX) throw Error(Code::kBadGraph, fmt::format("blocksize is {}, but must be 1 or more.", size));
+  if (size < 1 || size > INT32_MAX)
+    throw Error(Code::kBadGraph, fmt::format("blocksize is {}, but must be 1 or more.", size));
   return {.size = size, .depth_first = mode == "DCR"};
 }
 
@@ -24,7 +26,8 @@ void MoveBlocks(RunContext& c, const Blocks& blocks, bool to_space) {
   const Shape& deep = to_space ? x.shape() : y.shape();
   const int64_t b = blocks.size, h = deep[2], w = deep[3], channels = deep[1] / (b * b);
   const int64_t plane = h * w, whole = deep[1] * plane;
-  const int64_t c_step = blocks.depth_first ? plane : b * b * plane, block_step = blocks.depth_first ? channels * plane : plane;
+  const int64_t c_step = blocks.depth_first ? plane : b * b * plane,
+                block_step = blocks.depth_first ? channels * plane : plane;
   const int64_t deep_strides[] = {whole, c_step, w, b * block_step, 1, block_step};
   const int64_t wide_strides[] = {whole, b * b * plane, b * b * w, b * w, b, 1};
   const int64_t shape[] = {deep[0], channels, h, b, w, b};
@@ -62,7 +65,8 @@ struct SpaceToDepth {
     const SymbolicShape& x = c.Shape(0);
     const Dim b = blocks.size;
     for (int i = 2; i < 4; ++i) {
-      if (x[i].is_const() && x[i].value() % blocks.size != 0) c.Fail("axis {} of size {} is no multiple of {}.", i, x[i].value(), blocks.size);
+      if (x[i].is_const() && x[i].value() % blocks.size != 0)
+        c.Fail("axis {} of size {} is no multiple of {}.", i, x[i].value(), blocks.size);
     }
     c.Out(0, c.Elem(0), {x[0], x[1] * b * b, FloorDiv(x[2], b), FloorDiv(x[3], b)});
   }

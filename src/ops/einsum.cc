@@ -89,14 +89,16 @@ int64_t StrideOf(const std::vector<int>& labels, const Shape& shape, int label) 
 
 }  // namespace
 
-/// ONNX Einsum, since 28. A float product of two operands becomes a batched matrix product; anything else is summed plainly.
+/// ONNX Einsum, since 28. A float product of two operands becomes a batched matrix product; anything else is summed
+/// plainly.
 struct Einsum {
   Equation equation;
   static Einsum Parse(const Attributes& a) { return {.equation = ParseEquation(a.RequiredString("equation"))}; }
 
   void Infer(InferContext& c) const {
     const int n = c.num_inputs();
-    if (n != static_cast<int>(equation.inputs.size())) c.Fail("{} inputs, but the equation has {} terms.", n, equation.inputs.size());
+    if (n != static_cast<int>(equation.inputs.size()))
+      c.Fail("{} inputs, but the equation has {} terms.", n, equation.inputs.size());
     std::map<int, Dim> sizes;
     int most = 0;
     for (int i = 0; i < n; ++i) {
@@ -114,7 +116,8 @@ struct Einsum {
     std::vector<int> seen;
     for (int label : Labels(equation.output, most)) {
       if (!sizes.contains(label)) c.Fail("the output has '{}', which no input has.", static_cast<char>(label));
-      if (std::find(seen.begin(), seen.end(), label) != seen.end()) c.Fail("the output repeats '{}'.", static_cast<char>(label));
+      if (std::find(seen.begin(), seen.end(), label) != seen.end())
+        c.Fail("the output repeats '{}'.", static_cast<char>(label));
       seen.push_back(label);
       out.push_back(sizes.at(label));
     }
@@ -161,7 +164,8 @@ struct Einsum {
       p.labels.push_back(Labels(equation.inputs[i], ellipsis));
       for (int k = 0; k < shape.rank(); ++k) {
         int64_t& size = p.sizes.emplace(p.labels[i][k], 1).first->second;
-        if (size != 1 && shape[k] != 1 && size != shape[k]) c.Fail("an axis is {} in one term and {} in another.", size, shape[k]);
+        if (size != 1 && shape[k] != 1 && size != shape[k])
+          c.Fail("an axis is {} in one term and {} in another.", size, shape[k]);
         if (shape[k] != 1) size = shape[k];
       }
     }
@@ -170,7 +174,8 @@ struct Einsum {
   }
 
   /// The operand with its labels in this order, each group of them one axis.
-  static Tensor Arranged(RunContext& c, const Problem& p, int input, const std::vector<const std::vector<int>*>& groups) {
+  static Tensor Arranged(RunContext& c, const Problem& p, int input,
+                         const std::vector<const std::vector<int>*>& groups) {
     const Tensor& x = c.In(input);
     Shape shape, grouped;
     std::vector<int64_t> strides;
@@ -190,8 +195,8 @@ struct Einsum {
     return out;
   }
 
-  /// As a matrix product for each of the labels that both operands and the output have, where each label occurs once in an operand
-  /// and at its full size, and none is to be summed in one operand alone.
+  /// As a matrix product for each of the labels that both operands and the output have, where each label occurs once in
+  /// an operand and at its full size, and none is to be summed in one operand alone.
   bool RunProduct(RunContext& c, const Problem& p) const {
     if (c.num_inputs() != 2) return false;
     std::vector<int> batch, rows, columns, summed;

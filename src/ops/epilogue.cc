@@ -9,10 +9,17 @@ namespace {
 using kernels::Activation;
 
 constexpr std::pair<std::string_view, Activation> kActivations[] = {
-    {"", Activation::kNone},           {"Relu", Activation::kRelu},       {"Clip", Activation::kClip},
-    {"LeakyRelu", Activation::kLeakyRelu}, {"Gelu", Activation::kGelu},   {"GeluTanh", Activation::kGeluTanh},
-    {"Swish", Activation::kSilu},      {"Sigmoid", Activation::kSigmoid}, {"Tanh", Activation::kTanh},
-    {"HardSwish", Activation::kHardSwish}, {"HardSigmoid", Activation::kHardSigmoid},
+    {"", Activation::kNone},
+    {"Relu", Activation::kRelu},
+    {"Clip", Activation::kClip},
+    {"LeakyRelu", Activation::kLeakyRelu},
+    {"Gelu", Activation::kGelu},
+    {"GeluTanh", Activation::kGeluTanh},
+    {"Swish", Activation::kSilu},
+    {"Sigmoid", Activation::kSigmoid},
+    {"Tanh", Activation::kTanh},
+    {"HardSwish", Activation::kHardSwish},
+    {"HardSigmoid", Activation::kHardSigmoid},
 };
 
 }  // namespace
@@ -20,14 +27,17 @@ constexpr std::pair<std::string_view, Activation> kActivations[] = {
 kernels::Epilogue ParseEpilogue(const Attributes& a) {
   kernels::Epilogue e;
   const std::string name = a.String("activation", "");
-  const auto* found = std::find_if(std::begin(kActivations), std::end(kActivations), [&](const auto& p) { return p.first == name; });
-  if (found == std::end(kActivations)) throw Error(Code::kUnsupported, fmt::format("activation '{}' is not known", name));
+  const auto* found =
+      std::find_if(std::begin(kActivations), std::end(kActivations), [&](const auto& p) { return p.first == name; });
+  if (found == std::end(kActivations))
+    throw Error(Code::kUnsupported, fmt::format("activation '{}' is not known", name));
   e.activation = found->second;
   e.scale = a.Float("scale", 1);
   e.alpha = a.Float("activation_alpha", e.activation == Activation::kSilu ? 1 : 0);
   e.beta = a.Float("activation_beta", 0);
   if (e.activation == Activation::kSilu && e.alpha != 1) {
-    throw Error(Code::kUnsupported, fmt::format("activation Swish is fused with activation_alpha 1 only, not {}", e.alpha));
+    throw Error(Code::kUnsupported,
+                fmt::format("activation Swish is fused with activation_alpha 1 only, not {}", e.alpha));
   }
   return e;
 }
@@ -35,17 +45,28 @@ kernels::Epilogue ParseEpilogue(const Attributes& a) {
 double Activate(const kernels::Epilogue& e, double x) {
   auto sigmoid = [](double v) { return 1 / (1 + std::exp(-v)); };
   switch (e.activation) {
-    case Activation::kNone: return x;
-    case Activation::kRelu: return x < 0 ? 0 : x;
-    case Activation::kClip: return x < e.alpha ? e.alpha : x > e.beta ? e.beta : x;
-    case Activation::kLeakyRelu: return x < 0 ? e.alpha * x : x;
-    case Activation::kGelu: return x * (1 + std::erf(x * std::sqrt(0.5))) / 2;
-    case Activation::kGeluTanh: return x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x))) / 2;
-    case Activation::kSilu: return x * sigmoid(x);
-    case Activation::kSigmoid: return sigmoid(x);
-    case Activation::kTanh: return std::tanh(x);
-    case Activation::kHardSwish: return x * std::clamp(x / 6 + 0.5, 0.0, 1.0);
-    case Activation::kHardSigmoid: return std::clamp(e.alpha * x + e.beta, 0.0, 1.0);
+    case Activation::kNone:
+      return x;
+    case Activation::kRelu:
+      return x < 0 ? 0 : x;
+    case Activation::kClip:
+      return x < e.alpha ? e.alpha : x > e.beta ? e.beta : x;
+    case Activation::kLeakyRelu:
+      return x < 0 ? e.alpha * x : x;
+    case Activation::kGelu:
+      return x * (1 + std::erf(x * std::sqrt(0.5))) / 2;
+    case Activation::kGeluTanh:
+      return x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x))) / 2;
+    case Activation::kSilu:
+      return x * sigmoid(x);
+    case Activation::kSigmoid:
+      return sigmoid(x);
+    case Activation::kTanh:
+      return std::tanh(x);
+    case Activation::kHardSwish:
+      return x * std::clamp(x / 6 + 0.5, 0.0, 1.0);
+    case Activation::kHardSigmoid:
+      return std::clamp(e.alpha * x + e.beta, 0.0, 1.0);
   }
   return x;
 }

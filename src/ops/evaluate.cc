@@ -4,7 +4,8 @@ namespace slipway {
 
 Type TypeOf(const Value& value) {
   if (value.is_tensor()) return Type::TensorOf(value.tensor().dtype(), SymbolicShape(value.tensor().shape()));
-  if (value.is_sequence()) return Type::SequenceOf(value.sequence().empty() ? Type() : TypeOf(value.sequence().front()));
+  if (value.is_sequence())
+    return Type::SequenceOf(value.sequence().empty() ? Type() : TypeOf(value.sequence().front()));
   if (value.is_map()) {
     return std::visit(
         [](const auto& map) {
@@ -43,8 +44,8 @@ void RunLate(RunContext& c, const Op& op) {
   op.Run(c);
 }
 
-std::vector<Value> Evaluate(const Graph& graph, const Node& node, const Op& op, std::vector<Value*> inputs, const Threads& threads,
-                            RunContext::ScratchBuffer* scratch) {
+std::vector<Value> Evaluate(const Graph& graph, const Node& node, const Op& op, std::vector<Value*> inputs,
+                            const Threads& threads, RunContext::ScratchBuffer* scratch) {
   RunContext::ScratchBuffer local;
   RunContext c;
   c.graph = &graph;

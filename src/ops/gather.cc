@@ -47,7 +47,8 @@ struct Gather {
     const auto size = static_cast<int64_t>(data->size());
     for (const Dim& d : *indices) {
       if (!d.is_const()) return;
-      if (d.value() < -size || d.value() >= size) c.Fail("index {} is out of range for an axis of size {}.", d.value(), size);
+      if (d.value() < -size || d.value() >= size)
+        c.Fail("index {} is out of range for an axis of size {}.", d.value(), size);
       out.push_back((*data)[ModAxis(d.value(), size)]);
     }
     c.OutInts(0, std::move(out));

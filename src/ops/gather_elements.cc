@@ -15,7 +15,8 @@ struct GatherElements {
     if (c.HasRank(0) && c.HasRank(1)) {
       const SymbolicShape &x = c.Shape(0), &indices = c.Shape(1);
       const auto at = c.Axis(axis, x.rank());
-      if (x.rank() != indices.rank()) c.Fail("data has rank {} and indices {}; they must be equal.", x.rank(), indices.rank());
+      if (x.rank() != indices.rank())
+        c.Fail("data has rank {} and indices {}; they must be equal.", x.rank(), indices.rank());
       for (int i = 0; i < x.rank(); ++i) {
         if (i != at && x[i].is_const() && indices[i].is_const() && indices[i].value() > x[i].value()) {
           c.Fail("indices of shape {} reach over data of shape {} on axis {}.", indices.ToString(), x.ToString(), i);
@@ -39,18 +40,20 @@ struct GatherElements {
         const T* from = x.data<T>();
         T* to = c.Out(0).data<T>();
         const I* index = indices.data<I>();
-        c.threads().ParallelFor(indices.size() / columns, GrainFor(columns * sizeof(T)), [&](int64_t begin, int64_t end) {
-          kernels::ForEachOffset<1>(rows, begin, end, [&](int64_t row, const std::array<int64_t, 1>& base) {
-            for (int64_t j = 0; j < columns; ++j) {
-              const int64_t i = CheckedIndex(c, index[row * columns + j], size);
-              to[row * columns + j] = from[base[0] + i * step + j * column_step];
-            }
-          });
-        });
+        c.threads().ParallelFor(
+            indices.size() / columns, GrainFor(columns * sizeof(T)), [&](int64_t begin, int64_t end) {
+              kernels::ForEachOffset<1>(rows, begin, end, [&](int64_t row, const std::array<int64_t, 1>& base) {
+                for (int64_t j = 0; j < columns; ++j) {
+                  const int64_t i = CheckedIndex(c, index[row * columns + j], size);
+                  to[row * columns + j] = from[base[0] + i * step + j * column_step];
+                }
+              });
+            });
       });
     });
   }
 };
-const OpDef kGatherElements = Define<GatherElements>({.name = "GatherElements", .since = 13, .min_inputs = 2, .max_inputs = 2});
+const OpDef kGatherElements =
+    Define<GatherElements>({.name = "GatherElements", .since = 13, .min_inputs = 2, .max_inputs = 2});
 
 }  // namespace slipway

@@ -18,12 +18,14 @@ struct GatherND {
       c.Fail("batch_dims is {}, but must lie in [0, {}).", batch_dims, std::min(x.rank(), indices.rank()));
     }
     for (int i = 0; i < batch_dims; ++i) {
-      if (x[i].Differs(indices[i])) c.Fail("batch axis {} is {} in data and {} in indices.", i, x[i].ToString(), indices[i].ToString());
+      if (x[i].Differs(indices[i]))
+        c.Fail("batch axis {} is {} in data and {} in indices.", i, x[i].ToString(), indices[i].ToString());
     }
     const Dim& tuple = indices[indices.rank() - 1];
     if (!tuple.is_const()) return c.Out(0, c.Elem(0));
     if (tuple.value() < 1 || tuple.value() > x.rank() - batch_dims) {
-      c.Fail("indices has tuples of {}, but data of shape {} takes 1 to {}.", tuple.value(), x.ToString(), x.rank() - batch_dims);
+      c.Fail("indices has tuples of {}, but data of shape {} takes 1 to {}.", tuple.value(), x.ToString(),
+             x.rank() - batch_dims);
     }
     std::vector<Dim> dims(indices.dims().begin(), indices.dims().end() - 1);
     dims.insert(dims.end(), x.dims().begin() + batch_dims + tuple.value(), x.dims().end());

@@ -7,7 +7,8 @@ struct If {
   std::shared_ptr<Graph> then_branch, else_branch;
   static If Parse(const Attributes& a) {
     If op{.then_branch = a.GetGraph("then_branch"), .else_branch = a.GetGraph("else_branch")};
-    if (!op.then_branch || !op.else_branch) throw Error(Code::kBadGraph, "needs the attributes then_branch and else_branch.");
+    if (!op.then_branch || !op.else_branch)
+      throw Error(Code::kBadGraph, "needs the attributes then_branch and else_branch.");
     return op;
   }
   void Infer(InferContext& c) const {

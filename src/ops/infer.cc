@@ -5,8 +5,13 @@
 namespace slipway {
 
 InferContext::InferContext(const Graph& g, const Node& n)
-    : graph(g), node(n), in_types(n.inputs.size()), in_constants(n.inputs.size()), in_ints(n.inputs.size()),
-      out_types(n.outputs.size()), out_ints(n.outputs.size()) {
+    : graph(g),
+      node(n),
+      in_types(n.inputs.size()),
+      in_constants(n.inputs.size()),
+      in_ints(n.inputs.size()),
+      out_types(n.outputs.size()),
+      out_ints(n.outputs.size()) {
   infer_subgraph = [](Graph& sub, std::span<const Type>) {
     std::vector<Type> out;
     for (ValueId v : sub.outputs) {
@@ -61,7 +66,8 @@ void InferContext::OutInts(int i, SymbolicInts ints) {
 }
 
 int64_t InferContext::Axis(int64_t axis, int64_t rank, std::string_view what) const {
-  if (axis < -rank || axis >= rank) Fail("{} is {}, but must lie in [{}, {}] for rank {}.", what, axis, -rank, rank - 1, rank);
+  if (axis < -rank || axis >= rank)
+    Fail("{} is {}, but must lie in [{}, {}] for rank {}.", what, axis, -rank, rank - 1, rank);
   return axis < 0 ? axis + rank : axis;
 }
 
@@ -124,8 +130,8 @@ namespace {
 /// The two contradicting one another is an error; a declared rank or symbol never overrules a rule's number.
 void Merge(const Graph& graph, const Node& node, const std::string& value_name, const Type& declared, Type& found) {
   auto clash = [&] {
-    throw Error(Code::kBadGraph, fmt::format("{}: gives '{}' as {}, but the file declares it {}.", node.Describe(graph), value_name,
-                                             found.ToString(), declared.ToString()));
+    throw Error(Code::kBadGraph, fmt::format("{}: gives '{}' as {}, but the file declares it {}.", node.Describe(graph),
+                                             value_name, found.ToString(), declared.ToString()));
   };
   if (!declared.known()) return;
   if (!found.known()) {
@@ -150,7 +156,8 @@ void Merge(const Graph& graph, const Node& node, const std::string& value_name, 
 
 void InferGraph(Graph& graph, KnownInts& ints);
 
-std::vector<Type> InferSubgraph(const Graph& outer, const Node& node, const KnownInts& ints, Graph& sub, std::span<const Type> inputs) {
+std::vector<Type> InferSubgraph(const Graph& outer, const Node& node, const KnownInts& ints, Graph& sub,
+                                std::span<const Type> inputs) {
   KnownInts inner(sub.num_values());
   for (size_t i = 0; i < inputs.size() && i < sub.inputs.size(); ++i) {
     if (inputs[i].known()) sub.value(sub.inputs[i]).type = inputs[i];
@@ -172,7 +179,9 @@ void InferInto(Graph& graph, NodeId id, KnownInts& ints) {
   const std::unique_ptr<Op> op = MakeOp(graph, node);
   InferContext c(graph, node);
   FillInferInputs(c, &ints);
-  c.infer_subgraph = [&](Graph& sub, std::span<const Type> types) { return InferSubgraph(graph, node, ints, sub, types); };
+  c.infer_subgraph = [&](Graph& sub, std::span<const Type> types) {
+    return InferSubgraph(graph, node, ints, sub, types);
+  };
   const OpDef* def = FindOp(node.domain, node.op_type);
   if (c.Has(0) && c.In(0).kind == Type::Kind::kTensor && c.In(0).known()) c.ExpectElem(0, def->types);
   op->Infer(c);

@@ -6,8 +6,8 @@
 namespace slipway {
 namespace {
 
-constexpr TypeSet kClassifiedTypes = kFloatTypes | TypeSet{DType::kFloat8E4M3FN, DType::kFloat8E4M3FNUZ, DType::kFloat8E5M2,
-                                                           DType::kFloat8E5M2FNUZ};
+constexpr TypeSet kClassifiedTypes =
+    kFloatTypes | TypeSet{DType::kFloat8E4M3FN, DType::kFloat8E4M3FNUZ, DType::kFloat8E5M2, DType::kFloat8E5M2FNUZ};
 
 /// y = f(x) with x as float or double.
 template <class F>

@@ -8,8 +8,8 @@ namespace slipway {
 namespace {
 
 /// Rows in double: y = (x - mean) / sqrt(variance + epsilon), or for `rms` x / sqrt(mean of squares + epsilon).
-void NormalizeRowsPlain(const Tensor& x, int64_t size, double epsilon, bool rms, Tensor& y, float* mean_out, float* inv_std_out,
-                        const Threads& threads) {
+void NormalizeRowsPlain(const Tensor& x, int64_t size, double epsilon, bool rms, Tensor& y, float* mean_out,
+                        float* inv_std_out, const Threads& threads) {
   threads.ParallelFor(x.size() / size, GrainFor(16 * size), [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       const double* from = x.data<double>() + r * size;
@@ -97,7 +97,8 @@ struct NormalizationOf {
     const SymbolicShape &x = c.Shape(0), both = Broadcast(c, x, c.Shape(i));
     bool fits = !both.has_rank() || both.rank() == x.rank();
     for (int axis = 0; fits && both.has_rank() && axis < x.rank(); ++axis) fits = !both[axis].Differs(x[axis]);
-    if (!fits) c.Fail("{} has shape {}, which cannot be broadcast to {}.", c.InputName(i), c.Shape(i).ToString(), x.ToString());
+    if (!fits)
+      c.Fail("{} has shape {}, which cannot be broadcast to {}.", c.InputName(i), c.Shape(i).ToString(), x.ToString());
   }
 };
 
@@ -113,7 +114,8 @@ const OpDef kLayerNormalization = Define<NormalizationOf<false>>({.name = "Layer
 const OpDef kRMSNormalization = Define<NormalizationOf<true>>(
     {.name = "RMSNormalization", .since = 23, .min_inputs = 2, .max_inputs = 2, .types = kFloatTypes, .in_place = 0});
 
-/// LayerNormalization of input + skip + bias over the last axis; outputs Y, mean, inverse deviation, and that sum. com.microsoft.
+/// LayerNormalization of input + skip + bias over the last axis; outputs Y, mean, inverse deviation, and that sum.
+/// com.microsoft.
 struct SkipLayerNormalization {
   float epsilon = 1e-12f;
   static SkipLayerNormalization Parse(const Attributes& a) { return {.epsilon = a.Float("epsilon", 1e-12f)}; }
@@ -125,7 +127,8 @@ struct SkipLayerNormalization {
       c.ExpectSameElem(i, 0);
       c.ExpectRank(i, 1, 1);
       if (c.HasRank(0) && c.HasRank(i) && c.Shape(i)[0].Differs(c.Shape(0)[c.Shape(0).rank() - 1])) {
-        c.Fail("{} has shape {}, but {} has shape {}.", c.InputName(i), c.Shape(i).ToString(), c.InputName(0), c.Shape(0).ToString());
+        c.Fail("{} has shape {}, but {} has shape {}.", c.InputName(i), c.Shape(i).ToString(), c.InputName(0),
+               c.Shape(0).ToString());
       }
     }
     c.ExpectRank(0, 1, 1 << 20);
@@ -159,8 +162,9 @@ struct SkipLayerNormalization {
     args.residual = c.In(1).data<float>();
     if (c.In(1).size() != x.size()) {
       repeated = Tensor(DType::kFloat, x.shape());
-      kernels::BroadcastBinary(kernels::BroadcastPlan(x.shape(), c.In(1).shape()), args.x, args.residual, repeated.data<float>(),
-                               [](float, float skip) { return skip; }, c.threads());
+      kernels::BroadcastBinary(
+          kernels::BroadcastPlan(x.shape(), c.In(1).shape()), args.x, args.residual, repeated.data<float>(),
+          [](float, float skip) { return skip; }, c.threads());
       args.residual = repeated.data<float>();
     }
     kernels::NormalizeRows(args, c.threads());

@@ -39,7 +39,8 @@ struct Logical {
 
 template <class F>
 constexpr OpDef DefineLogical(std::string_view name) {
-  return Define<Logical<F>>({.name = name, .since = 7, .min_inputs = 2, .max_inputs = 2, .types = {DType::kBool}, .in_place = 0});
+  return Define<Logical<F>>(
+      {.name = name, .since = 7, .min_inputs = 2, .max_inputs = 2, .types = {DType::kBool}, .in_place = 0});
 }
 const OpDef kAnd = DefineLogical<std::bit_and<>>("And");
 const OpDef kOr = DefineLogical<std::bit_or<>>("Or");
@@ -77,8 +78,8 @@ struct Bitwise {
     VisitBySize(c.In(0).dtype(), [&]<class T>() {
       if constexpr (std::is_integral_v<T>) {
         kernels::BroadcastBinary(
-            plan, c.In(0).data<T>(), c.In(1).data<T>(), c.Out(0).data<T>(), [](T a, T b) { return static_cast<T>(F()(a, b)); },
-            c.threads());
+            plan, c.In(0).data<T>(), c.In(1).data<T>(), c.Out(0).data<T>(),
+            [](T a, T b) { return static_cast<T>(F()(a, b)); }, c.threads());
       }
     });
   }
@@ -86,7 +87,8 @@ struct Bitwise {
 
 template <class F>
 constexpr OpDef DefineBitwise(std::string_view name) {
-  return Define<Bitwise<F>>({.name = name, .since = 18, .min_inputs = 2, .max_inputs = 2, .types = kIntTypes, .in_place = 0});
+  return Define<Bitwise<F>>(
+      {.name = name, .since = 18, .min_inputs = 2, .max_inputs = 2, .types = kIntTypes, .in_place = 0});
 }
 const OpDef kBitwiseAnd = DefineBitwise<std::bit_and<>>("BitwiseAnd");
 const OpDef kBitwiseOr = DefineBitwise<std::bit_or<>>("BitwiseOr");
@@ -105,7 +107,8 @@ struct BitwiseNot {
 };
 const OpDef kBitwiseNot = Define<BitwiseNot>({.name = "BitwiseNot", .since = 18, .types = kIntTypes, .in_place = 0});
 
-/// X shifted by Y bits to the left or the right, broadcast; the sign is shifted in for signed types. ONNX BitShift, since 28.
+/// X shifted by Y bits to the left or the right, broadcast; the sign is shifted in for signed types. ONNX BitShift,
+/// since 28.
 struct BitShift {
   bool left = true;
   static BitShift Parse(const Attributes& a) {
@@ -130,7 +133,7 @@ struct BitShift {
     });
   }
 };
-const OpDef kBitShift =
-    Define<BitShift>({.name = "BitShift", .since = 28, .min_inputs = 2, .max_inputs = 2, .types = kIntTypes, .in_place = 0});
+const OpDef kBitShift = Define<BitShift>(
+    {.name = "BitShift", .since = 28, .min_inputs = 2, .max_inputs = 2, .types = kIntTypes, .in_place = 0});
 
 }  // namespace slipway

@@ -3,8 +3,8 @@
 
 namespace slipway {
 
-/// Runs its body up to M times while a condition holds; carries values on, and stacks what each turn gives besides. ONNX Loop,
-/// since 25.
+/// Runs its body up to M times while a condition holds; carries values on, and stacks what each turn gives besides.
+/// ONNX Loop, since 25.
 struct Loop {
   std::shared_ptr<Graph> body;
   static Loop Parse(const Attributes& a) {
@@ -16,14 +16,17 @@ struct Loop {
   void Infer(InferContext& c) const {
     const int carried = c.num_inputs() - 2, scans = static_cast<int>(body->outputs.size()) - 1 - carried;
     if (static_cast<int>(body->inputs.size()) != carried + 2) {
-      c.Fail("the body takes {} values, but should take {}: turn, condition and {} carried.", body->inputs.size(), carried + 2, carried);
+      c.Fail("the body takes {} values, but should take {}: turn, condition and {} carried.", body->inputs.size(),
+             carried + 2, carried);
     }
     if (scans < 0 || c.num_outputs() > carried + scans) {
-      c.Fail("the body gives {} values, but the node has {} inputs and {} outputs.", body->outputs.size(), c.num_inputs(), c.num_outputs());
+      c.Fail("the body gives {} values, but the node has {} inputs and {} outputs.", body->outputs.size(),
+             c.num_inputs(), c.num_outputs());
     }
     if (c.Has(0)) c.ExpectElem(0, {DType::kInt64});
     if (c.Has(1)) c.ExpectElem(1, {DType::kBool});
-    std::vector<Type> types = {Type::TensorOf(DType::kInt64, SymbolicShape(Shape{})), Type::TensorOf(DType::kBool, SymbolicShape(Shape{}))};
+    std::vector<Type> types = {Type::TensorOf(DType::kInt64, SymbolicShape(Shape{})),
+                               Type::TensorOf(DType::kBool, SymbolicShape(Shape{}))};
     for (int i = 0; i < carried; ++i) types.push_back(WithoutSizes(c.In(i + 2)));
     const std::vector<Type> out = c.infer_subgraph(*body, types);
     for (int i = 0; i < carried; ++i) c.Out(i, Settled(c, c.In(i + 2), out[i + 1]));
@@ -46,7 +49,8 @@ struct Loop {
     const int64_t most = c.Has(0) ? ToInts(c.In(0))[0] : INT64_MAX;
     bool go = !c.Has(1) || ConditionOf(c, c.InValue(1));
     std::vector<Value> values;
-    for (int i = 0; i < carried; ++i) values.push_back(c.InValue(i + 2).is_tensor() ? Value(c.In(i + 2).Clone()) : c.InValue(i + 2));
+    for (int i = 0; i < carried; ++i)
+      values.push_back(c.InValue(i + 2).is_tensor() ? Value(c.In(i + 2).Clone()) : c.InValue(i + 2));
     std::vector<Sequence> stacks(scans);
     for (int64_t turn = 0; turn < most && go; ++turn) {
       std::vector<Value> inputs = {Tensor::From<int64_t>({}, {turn}), Tensor::From<bool>({}, {go})};
@@ -95,12 +99,14 @@ struct Loop {
     int64_t offset = 0;
     for (const Value& v : elements) {
       const Tensor& x = v.tensor();
-      if (!(x.shape() == first.shape())) c.Fail("one turn gives a value of shape {}, another of {}.", first.shape().ToString(), x.shape().ToString());
+      if (!(x.shape() == first.shape()))
+        c.Fail("one turn gives a value of shape {}, another of {}.", first.shape().ToString(), x.shape().ToString());
       kernels::CopyElements(x.dtype(), x.raw(), kernels::At(y.raw(), y.dtype(), offset), x.size(), c.threads());
       offset += x.size();
     }
   }
 };
-const OpDef kLoop = Define<Loop>({.name = "Loop", .since = 25, .min_inputs = 2, .max_inputs = kVariadic, .max_outputs = kVariadic});
+const OpDef kLoop =
+    Define<Loop>({.name = "Loop", .since = 25, .min_inputs = 2, .max_inputs = kVariadic, .max_outputs = kVariadic});
 
 }  // namespace slipway

@@ -10,8 +10,7 @@
 namespace slipway {
 namespace {
 
-constexpr TypeSet kProductTypes =
-    kFloatTypes | TypeSet{DType::kUint32, DType::kUint64, DType::kInt32, DType::kInt64};
+constexpr TypeSet kProductTypes = kFloatTypes | TypeSet{DType::kUint32, DType::kUint64, DType::kInt32, DType::kInt64};
 
 /// Elements from one matrix of an operand to the next, for the `batch`-th matrix of the output.
 int64_t MatrixOffset(const Shape& shape, const Shape& out, int64_t batch, int64_t matrix) {
@@ -65,10 +64,11 @@ SymbolicShape MatrixProduct::Infer(const InferContext& c) const {
   if (trans_a && !a_vector) std::swap(a[a.size() - 1], a[a.size() - 2]);
   if (trans_b && !b_vector) std::swap(b[b.size() - 1], b[b.size() - 2]);
   if (a.back().Differs(b[b.size() - 2])) {
-    c.Fail("{} has shape {} and {} has {}: {} columns do not meet {} rows.", c.InputName(0), c.Shape(0).ToString(), c.InputName(1),
-           c.Shape(1).ToString(), a.back().ToString(), b[b.size() - 2].ToString());
+    c.Fail("{} has shape {} and {} has {}: {} columns do not meet {} rows.", c.InputName(0), c.Shape(0).ToString(),
+           c.InputName(1), c.Shape(1).ToString(), a.back().ToString(), b[b.size() - 2].ToString());
   }
-  const SymbolicShape outer = Broadcast(c, std::vector<Dim>(a.begin(), a.end() - 2), std::vector<Dim>(b.begin(), b.end() - 2));
+  const SymbolicShape outer =
+      Broadcast(c, std::vector<Dim>(a.begin(), a.end() - 2), std::vector<Dim>(b.begin(), b.end() - 2));
   std::vector<Dim> out = outer.dims();
   if (!a_vector) out.push_back(a[a.size() - 2]);
   if (!b_vector) out.push_back(b.back());
@@ -86,7 +86,8 @@ bool MatrixProduct::Prepack(const Tensor& b, const Threads& threads) {
   return true;
 }
 
-void MatrixProduct::RunFloat(RunContext& c, const Tensor& a, const Tensor& b, Tensor& y, const kernels::Epilogue& epilogue) const {
+void MatrixProduct::RunFloat(RunContext& c, const Tensor& a, const Tensor& b, Tensor& y,
+                             const kernels::Epilogue& epilogue) const {
   if (y.size() == 0) return;
   Sizes s = SizesOf(a.shape(), b.shape());
   const float* left = a.data<float>();
@@ -102,7 +103,8 @@ void MatrixProduct::RunFloat(RunContext& c, const Tensor& a, const Tensor& b, Te
     s.m *= s.batch;
     s.batch = 1;
   }
-  const int64_t row_stride = trans_b && b.shape().rank() > 1 ? 1 : s.n, col_stride = row_stride == 1 && s.n != 1 ? s.k : 1;
+  const int64_t row_stride = trans_b && b.shape().rank() > 1 ? 1 : s.n,
+                col_stride = row_stride == 1 && s.n != 1 ? s.k : 1;
   auto product = [&](int64_t batch, const Threads& threads) {
     const float* rows = left + (one_b ? 0 : MatrixOffset(s.a, s.out, batch, s.m * s.k));
     float* out = y.data<float>() + batch * s.m * s.n;
@@ -129,7 +131,8 @@ void MatrixProduct::RunFloat(RunContext& c, const Tensor& a, const Tensor& b, Te
 template <class T>
 void MatrixProduct::RunTyped(RunContext& c, const Tensor& a, const Tensor& b, Tensor& y) const {
   // Unsigned arithmetic wraps; signed overflow would be undefined.
-  using U = std::conditional_t<std::is_floating_point_v<T>, T, std::make_unsigned_t<std::conditional_t<std::is_floating_point_v<T>, int, T>>>;
+  using U = std::conditional_t<std::is_floating_point_v<T>, T,
+                               std::make_unsigned_t<std::conditional_t<std::is_floating_point_v<T>, int, T>>>;
   const Sizes s = SizesOf(a.shape(), b.shape());
   const bool ta = trans_a && a.shape().rank() > 1, tb = trans_b && b.shape().rank() > 1;
   c.threads().ParallelFor(s.batch * s.m, 1 + 65536 / (1 + s.n * s.k), [&](int64_t begin, int64_t end) {
@@ -169,7 +172,8 @@ struct MatMul {
     }
   }
 };
-const OpDef kMatMul = Define<MatMul>({.name = "MatMul", .since = 13, .min_inputs = 2, .max_inputs = 2, .types = kProductTypes});
+const OpDef kMatMul =
+    Define<MatMul>({.name = "MatMul", .since = 13, .min_inputs = 2, .max_inputs = 2, .types = kProductTypes});
 
 /// Y = activation(scale * A B + bias + residual); A and B as in MatMul, bias [N], residual of Y's shape; float.
 struct FusedMatMul {
@@ -207,7 +211,8 @@ struct FusedMatMul {
     if (!c.Has(3) || !c.HasRank(3)) return;
     bool same = c.Shape(3).rank() == out.rank();
     for (int i = 0; same && i < out.rank(); ++i) same = !c.Shape(3)[i].Differs(out[i]);
-    if (!same) c.Fail("{} has shape {}, but the product has shape {}.", c.InputName(3), c.Shape(3).ToString(), out.ToString());
+    if (!same)
+      c.Fail("{} has shape {}, but the product has shape {}.", c.InputName(3), c.Shape(3).ToString(), out.ToString());
   }
 };
 const OpDef kSlipwayFusedMatMul = Define<FusedMatMul>(

@@ -5,8 +5,8 @@
 
 namespace slipway {
 
-/// Y = A B over the last two axes, the ones before them broadcast, each operand's last two exchanged where asked. Shared by
-/// MatMul, FusedMatMul and Gemm.
+/// Y = A B over the last two axes, the ones before them broadcast, each operand's last two exchanged where asked.
+/// Shared by MatMul, FusedMatMul and Gemm.
 class MatrixProduct {
  public:
   bool trans_a = false;

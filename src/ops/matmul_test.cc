@@ -18,8 +18,8 @@ Tensor Ramp(Shape shape, int from = -3) {
 }
 
 /// The product of small whole numbers, exact in every type: plain over all axes.
-std::vector<double> Product(const Tensor& a, const Tensor& b, int64_t batch, int64_t m, int64_t n, int64_t k, bool ta, bool tb, bool one_a,
-                            bool one_b) {
+std::vector<double> Product(const Tensor& a, const Tensor& b, int64_t batch, int64_t m, int64_t n, int64_t k, bool ta,
+                            bool tb, bool one_a, bool one_b) {
   std::vector<double> out;
   for (int64_t x = 0; x < batch; ++x) {
     for (int64_t i = 0; i < m; ++i) {
@@ -62,8 +62,10 @@ TEST(MatMul, ShapesAndBroadcasts) {
     EXPECT_EQ(y.shape(), k.out);
     const std::vector<double> want = Product(a, b, k.batch, k.m, k.n, k.k, false, false, k.one_a, k.one_b);
     EXPECT_THAT(ToVector<float>(y), ElementsAreArray(want));
-    EXPECT_THAT(ToVector<double>(RunOp1({"MatMul", {Ramp<double>(k.a), Ramp<double>(k.b, 1)}})), ElementsAreArray(want));
-    EXPECT_THAT(ToVector<int32_t>(RunOp1({"MatMul", {Ramp<int32_t>(k.a), Ramp<int32_t>(k.b, 1)}})), ElementsAreArray(want));
+    EXPECT_THAT(ToVector<double>(RunOp1({"MatMul", {Ramp<double>(k.a), Ramp<double>(k.b, 1)}})),
+                ElementsAreArray(want));
+    EXPECT_THAT(ToVector<int32_t>(RunOp1({"MatMul", {Ramp<int32_t>(k.a), Ramp<int32_t>(k.b, 1)}})),
+                ElementsAreArray(want));
     const Tensor half = RunOp1({"MatMul", {Ramp<Float16>(k.a), Ramp<Float16>(k.b, 1)}});
     for (int64_t i = 0; i < half.size(); ++i) EXPECT_EQ(static_cast<float>(half.data<Float16>()[i]), want[i]);
   }
@@ -120,9 +122,12 @@ TEST(Gemm, AddsC) {
         want.push_back(2 * product[i] + beta * c.data<float>()[at]);
       }
       const std::vector<std::pair<std::string, Attribute>> attributes = {{"alpha", 2.f}, {"beta", beta}};
-      EXPECT_THAT(ToVector<float>(RunOp1({"Gemm", {a, b, c}, attributes})), ElementsAreArray(want)) << shape.ToString() << beta;
-      EXPECT_THAT(ToVector<int64_t>(RunOp1({"Gemm", {Ramp<int64_t>({3, 2}), Ramp<int64_t>({2, 4}, 1), Ramp<int64_t>(shape, 2)}, attributes})),
-                  ElementsAreArray(want));
+      EXPECT_THAT(ToVector<float>(RunOp1({"Gemm", {a, b, c}, attributes})), ElementsAreArray(want))
+          << shape.ToString() << beta;
+      EXPECT_THAT(
+          ToVector<int64_t>(
+              RunOp1({"Gemm", {Ramp<int64_t>({3, 2}), Ramp<int64_t>({2, 4}, 1), Ramp<int64_t>(shape, 2)}, attributes})),
+          ElementsAreArray(want));
     }
   }
 }

@@ -35,11 +35,13 @@ struct MeanVarianceNormalization {
     const auto n = static_cast<double>(plan.reduced());
     Tensor moment(x.dtype(), kept);
     const kernels::BroadcastPlan broadcast(x.shape(), kept);
-    kernels::ReducePlain(plan, x.data<T>(), moment.data<T>(), 0.0, [](double s, T v) { return s + v; },
-                         [n](double s) { return static_cast<T>(s / n); }, c.threads());
+    kernels::ReducePlain(
+        plan, x.data<T>(), moment.data<T>(), 0.0, [](double s, T v) { return s + v; },
+        [n](double s) { return static_cast<T>(s / n); }, c.threads());
     kernels::BroadcastBinary(broadcast, x.data<T>(), moment.data<T>(), y.data<T>(), SubFunction(), c.threads());
-    kernels::ReducePlain(plan, y.data<T>(), moment.data<T>(), 0.0, [](double s, T v) { return s + double{v} * v; },
-                         [n](double s) { return static_cast<T>(std::sqrt(s / n) + 1e-9); }, c.threads());
+    kernels::ReducePlain(
+        plan, y.data<T>(), moment.data<T>(), 0.0, [](double s, T v) { return s + double{v} * v; },
+        [n](double s) { return static_cast<T>(std::sqrt(s / n) + 1e-9); }, c.threads());
     kernels::BroadcastBinary(broadcast, y.data<T>(), moment.data<T>(), y.data<T>(), DivFunction(), c.threads());
   }
 };
@@ -51,8 +53,12 @@ struct LRN {
   float alpha = 1e-4f, beta = 0.75f, bias = 1;
   int64_t size = 1;
   static LRN Parse(const Attributes& a) {
-    LRN op{.alpha = a.Float("alpha", 1e-4f), .beta = a.Float("beta", 0.75f), .bias = a.Float("bias", 1), .size = a.RequiredInt("size")};
-    if (op.size < 1) throw Error(Code::kBadGraph, fmt::format("attribute 'size' is {}, but must be 1 or more", op.size));
+    LRN op{.alpha = a.Float("alpha", 1e-4f),
+           .beta = a.Float("beta", 0.75f),
+           .bias = a.Float("bias", 1),
+           .size = a.RequiredInt("size")};
+    if (op.size < 1)
+      throw Error(Code::kBadGraph, fmt::format("attribute 'size' is {}, but must be 1 or more", op.size));
     return op;
   }
   void Infer(InferContext& c) const {
@@ -70,7 +76,8 @@ struct LRN {
   void RunTyped(RunContext& c) const {
     const Shape& shape = c.In(0).shape();
     const int64_t channels = shape[1], pixels = shape.SizeFrom(2);
-    const int64_t before = (std::min(size, channels + 1) - 1) / 2, after = std::min(size - 1 - (size - 1) / 2, channels);
+    const int64_t before = (std::min(size, channels + 1) - 1) / 2,
+                  after = std::min(size - 1 - (size - 1) / 2, channels);
     c.threads().ParallelFor(shape[0] * channels, 1, [&](int64_t begin, int64_t end) {
       std::vector<T> sum(pixels);
       for (int64_t p = begin; p < end; ++p) {
@@ -95,7 +102,8 @@ struct Det {
     c.ExpectRank(0, 2, 1 << 20);
     if (!c.HasRank(0)) return c.Out(0, c.Elem(0));
     const std::vector<Dim>& x = c.Shape(0).dims();
-    if (x.back().Differs(x[x.size() - 2])) c.Fail("{} has shape {}: its matrices are not square.", c.InputName(0), c.Shape(0).ToString());
+    if (x.back().Differs(x[x.size() - 2]))
+      c.Fail("{} has shape {}: its matrices are not square.", c.InputName(0), c.Shape(0).ToString());
     c.Out(0, c.Elem(0), std::vector<Dim>(x.begin(), x.end() - 2));
   }
   void Run(RunContext& c) const {

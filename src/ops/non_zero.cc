@@ -6,10 +6,14 @@ namespace {
 
 template <class T>
 bool IsNonZero(const T& x) {
-  if constexpr (std::is_same_v<T, std::string>) return !x.empty();
-  else if constexpr (requires { x.bits; }) return static_cast<float>(x) != 0;
-  else if constexpr (requires { x.value; }) return x.value != 0;
-  else return x != T(0);
+  if constexpr (std::is_same_v<T, std::string>)
+    return !x.empty();
+  else if constexpr (requires { x.bits; })
+    return static_cast<float>(x) != 0;
+  else if constexpr (requires { x.value; })
+    return x.value != 0;
+  else
+    return x != T(0);
 }
 
 }  // namespace

@@ -11,7 +11,8 @@ namespace {
 template <class T>
 Tensor Waves(Shape shape) {
   Tensor t(kDTypeOf<T>, std::move(shape));
-  for (int64_t i = 0; i < t.size(); ++i) t.data<T>()[i] = static_cast<T>(static_cast<float>(std::sin(i * 1.3) * 2 + 0.5));
+  for (int64_t i = 0; i < t.size(); ++i)
+    t.data<T>()[i] = static_cast<T>(static_cast<float>(std::sin(i * 1.3) * 2 + 0.5));
   return t;
 }
 
@@ -31,8 +32,10 @@ std::vector<double> Normalized(const Tensor& x, int64_t size, double epsilon, bo
   for (int64_t r = 0; r < x.size() / size; ++r) {
     double mean = 0, squares = 0;
     for (int64_t i = 0; i < size && !rms; ++i) mean += x.data<float>()[r * size + i] / static_cast<double>(size);
-    for (int64_t i = 0; i < size; ++i) squares += std::pow(x.data<float>()[r * size + i] - mean, 2) / static_cast<double>(size);
-    for (int64_t i = 0; i < size; ++i) out.push_back((x.data<float>()[r * size + i] - mean) / std::sqrt(squares + epsilon));
+    for (int64_t i = 0; i < size; ++i)
+      squares += std::pow(x.data<float>()[r * size + i] - mean, 2) / static_cast<double>(size);
+    for (int64_t i = 0; i < size; ++i)
+      out.push_back((x.data<float>()[r * size + i] - mean) / std::sqrt(squares + epsilon));
   }
   return out;
 }
@@ -62,7 +65,8 @@ TEST(LayerNormalization, TypesAxesAndScales) {
 }
 
 TEST(LayerNormalization, OtherOutputs) {
-  const auto out = RunOp({"LayerNormalization", {Tensor::From<float>({2, 2}, {1, 3, 2, 6}), Tensor::From<float>({2}, {1, 1})}, {}, 3});
+  const auto out = RunOp(
+      {"LayerNormalization", {Tensor::From<float>({2, 2}, {1, 3, 2, 6}), Tensor::From<float>({2}, {1, 1})}, {}, 3});
   EXPECT_EQ(out[1].tensor().shape(), (Shape{2, 1}));
   ExpectNear(out[1].tensor(), {2, 4}, 1e-6);
   ExpectNear(out[2].tensor(), {1, 0.5}, 1e-5);
@@ -70,7 +74,8 @@ TEST(LayerNormalization, OtherOutputs) {
 
 TEST(RMSNormalization, LastAxis) {
   const Tensor ones = Tensor::From<float>({5}, {1, 1, 1, 1, 1});
-  ExpectNear(RunOp1({"RMSNormalization", {Waves<float>({4, 5}), ones}}), Normalized(Waves<float>({4, 5}), 5, 1e-5, true), 2e-6);
+  ExpectNear(RunOp1({"RMSNormalization", {Waves<float>({4, 5}), ones}}),
+             Normalized(Waves<float>({4, 5}), 5, 1e-5, true), 2e-6);
 }
 
 TEST(SkipLayerNormalization, SumsFirst) {
@@ -78,8 +83,10 @@ TEST(SkipLayerNormalization, SumsFirst) {
   for (const Shape& shape : {Shape{2, 3, 4}, Shape{1, 3, 4}, Shape{3, 4}}) {
     const Tensor skip = Waves<float>(shape), bias = Waves<float>({4});
     Tensor sum = x.Clone();
-    for (int64_t i = 0; i < sum.size(); ++i) sum.data<float>()[i] += skip.data<float>()[i % skip.size()] + bias.data<float>()[i % 4];
-    const auto out = RunOp({"SkipLayerNormalization", {x, skip, ones, Value(), bias}, {{"epsilon", 1e-5f}}, 4, "com.microsoft"});
+    for (int64_t i = 0; i < sum.size(); ++i)
+      sum.data<float>()[i] += skip.data<float>()[i % skip.size()] + bias.data<float>()[i % 4];
+    const auto out =
+        RunOp({"SkipLayerNormalization", {x, skip, ones, Value(), bias}, {{"epsilon", 1e-5f}}, 4, "com.microsoft"});
     ExpectNear(out[0].tensor(), Normalized(sum, 4, 1e-5), 3e-6);
     ExpectNear(out[3].tensor(), std::vector<double>(sum.data<float>(), sum.data<float>() + sum.size()), 1e-6);
   }
@@ -96,7 +103,8 @@ TEST(BatchNormalization, GivenStatistics) {
 }
 
 TEST(BatchNormalization, Training) {
-  const Tensor x = Tensor::From<float>({2, 1}, {1, 5}), one = Tensor::From<float>({1}, {1}), zero = Tensor::From<float>({1}, {0});
+  const Tensor x = Tensor::From<float>({2, 1}, {1, 5}), one = Tensor::From<float>({1}, {1}),
+               zero = Tensor::From<float>({1}, {0});
   const auto out = RunOp({"BatchNormalization", {x, one, zero, zero, one}, {{"training_mode", int64_t{1}}}, 3});
   ExpectNear(out[0].tensor(), {-1, 1}, 1e-5);
   ExpectNear(out[1].tensor(), {0.3}, 1e-6);
@@ -104,8 +112,10 @@ TEST(BatchNormalization, Training) {
 }
 
 TEST(GroupNormalization, GroupsAndInstances) {
-  const Tensor x = Waves<float>({2, 4, 3}), ones = Tensor::From<float>({4}, {1, 1, 1, 1}), zeros = Tensor::From<float>({4}, {0, 0, 0, 0});
-  ExpectNear(RunOp1({"GroupNormalization", {x, ones, zeros}, {{"num_groups", int64_t{2}}}}), Normalized(x, 6, 1e-5), 3e-6);
+  const Tensor x = Waves<float>({2, 4, 3}), ones = Tensor::From<float>({4}, {1, 1, 1, 1}),
+               zeros = Tensor::From<float>({4}, {0, 0, 0, 0});
+  ExpectNear(RunOp1({"GroupNormalization", {x, ones, zeros}, {{"num_groups", int64_t{2}}}}), Normalized(x, 6, 1e-5),
+             3e-6);
   ExpectNear(RunOp1({"InstanceNormalization", {x, ones, zeros}}), Normalized(x, 3, 1e-5), 3e-6);
   EXPECT_THROW(RunOp1({"GroupNormalization", {x, ones, zeros}, {{"num_groups", int64_t{3}}}}), Error);
 }
@@ -119,7 +129,8 @@ TEST(Softmax, Axes) {
       const int64_t size = axis == 0 ? 2 : axis == 1 ? 3 : 4, step = axis == 0 ? 12 : axis == 1 ? 4 : 1;
       for (int64_t i = 0; i < 24; ++i) {
         double sum = 0;
-        for (int64_t k = 0, first = i - i / step % size * step; k < size; ++k) sum += std::exp(x.data<float>()[first + k * step]);
+        for (int64_t k = 0, first = i - i / step % size * step; k < size; ++k)
+          sum += std::exp(x.data<float>()[first + k * step]);
         const double log = x.data<float>()[i] - std::log(sum), want = op[0] == 'L' ? log : std::exp(log);
         EXPECT_NEAR(y.data<float>()[i], want, 1e-6);
         EXPECT_NEAR(z.data<double>()[i], want, 1e-6);

@@ -11,8 +11,10 @@ constexpr TypeSet kOneHotTypes = kIntTypes | TypeSet{DType::kFloat16, DType::kFl
 
 template <class T>
 double AsDouble(const T& value) {
-  if constexpr (std::is_arithmetic_v<T>) return static_cast<double>(value);
-  else return static_cast<float>(value);
+  if constexpr (std::is_arithmetic_v<T>)
+    return static_cast<double>(value);
+  else
+    return static_cast<float>(value);
 }
 
 /// The depth, or -1 where it is no size.
@@ -30,7 +32,8 @@ int64_t DepthOf(const Tensor& depth) {
 
 }  // namespace
 
-/// A new axis of `depth`, with the "on" value where the index says and the "off" value elsewhere. ONNX OneHot, since 28.
+/// A new axis of `depth`, with the "on" value where the index says and the "off" value elsewhere. ONNX OneHot,
+/// since 28.
 struct OneHot {
   int64_t axis = -1;
   static OneHot Parse(const Attributes& a) { return {.axis = a.Int("axis", -1)}; }
@@ -38,7 +41,8 @@ struct OneHot {
   void Infer(InferContext& c) const {
     c.ExpectElem(1, kOneHotTypes);
     c.ExpectRank(2, 1, 1);
-    if (c.HasRank(2) && c.Shape(2)[0].Differs(2)) c.Fail("values must be [off, on], but has shape {}.", c.Shape(2).ToString());
+    if (c.HasRank(2) && c.Shape(2)[0].Differs(2))
+      c.Fail("values must be [off, on], but has shape {}.", c.Shape(2).ToString());
     if (!c.HasRank(0)) return c.Out(0, c.Elem(2));
     std::vector<Dim> dims = c.Shape(0).dims();
     const auto at = c.Axis(axis, static_cast<int64_t>(dims.size()) + 1);
@@ -91,6 +95,7 @@ struct OneHot {
     return index < 0 ? index + depth : index;
   }
 };
-const OpDef kOneHot = Define<OneHot>({.name = "OneHot", .since = 28, .min_inputs = 3, .max_inputs = 3, .types = kOneHotTypes});
+const OpDef kOneHot =
+    Define<OneHot>({.name = "OneHot", .since = 28, .min_inputs = 3, .max_inputs = 3, .types = kOneHotTypes});
 
 }  // namespace slipway

@@ -37,7 +37,8 @@ void CheckCount(const Graph& graph, const Node& node, const char* what, size_t g
   const std::string wants = low == high         ? std::to_string(low)
                             : high == kVariadic ? fmt::format("{} or more", low)
                                                 : fmt::format("{} to {}", low, high);
-  throw Error(Code::kBadGraph, fmt::format("{}: has {} {}s, but the operator takes {}.", node.Describe(graph), got, what, wants));
+  throw Error(Code::kBadGraph,
+              fmt::format("{}: has {} {}s, but the operator takes {}.", node.Describe(graph), got, what, wants));
 }
 
 }  // namespace
@@ -45,8 +46,9 @@ void CheckCount(const Graph& graph, const Node& node, const char* what, size_t g
 std::unique_ptr<Op> MakeOp(const Graph& graph, const Node& node) {
   const OpDef* def = FindOp(node.domain, node.op_type);
   if (!def) {
-    throw Error(Code::kUnsupported, fmt::format("{}: Slipway has no operator '{}' in domain '{}'.", node.Describe(graph), node.op_type,
-                                                node.domain.empty() ? "ai.onnx" : node.domain));
+    throw Error(Code::kUnsupported,
+                fmt::format("{}: Slipway has no operator '{}' in domain '{}'.", node.Describe(graph), node.op_type,
+                            node.domain.empty() ? "ai.onnx" : node.domain));
   }
   CheckCount(graph, node, "input", node.inputs.size(), def->min_inputs, def->max_inputs);
   CheckCount(graph, node, "output", node.outputs.size(), def->min_outputs, def->max_outputs);
@@ -80,7 +82,8 @@ void* RunContext::Scratch(size_t bytes) const {
     const size_t rounded = (bytes + 63) / 64 * 64;
     void* p = std::aligned_alloc(64, rounded);
     if (!p) {
-      throw Error(Code::kOutOfMemory, fmt::format("{}: no memory for {} bytes of scratch", node->Describe(*graph), bytes));
+      throw Error(Code::kOutOfMemory,
+                  fmt::format("{}: no memory for {} bytes of scratch", node->Describe(*graph), bytes));
     }
     scratch->data = std::shared_ptr<void>(p, std::free);
     scratch->bytes = rounded;

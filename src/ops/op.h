@@ -43,13 +43,14 @@ inline constexpr TypeSet kIntTypes = kSignedTypes | kUnsignedTypes;
 inline constexpr TypeSet kNumericTypes = kFloatTypes | kIntTypes;
 inline constexpr TypeSet kIndexTypes = {DType::kInt32, DType::kInt64};
 inline constexpr TypeSet kComplexTypes = {DType::kComplex64, DType::kComplex128};
-inline constexpr TypeSet kSmallTypes = {DType::kFloat8E4M3FN, DType::kFloat8E4M3FNUZ, DType::kFloat8E5M2,
-                                        DType::kFloat8E5M2FNUZ, DType::kFloat8E8M0, DType::kFloat4E2M1,
-                                        DType::kUint4, DType::kInt4, DType::kUint2, DType::kInt2};
+inline constexpr TypeSet kSmallTypes = {
+    DType::kFloat8E4M3FN, DType::kFloat8E4M3FNUZ, DType::kFloat8E5M2, DType::kFloat8E5M2FNUZ, DType::kFloat8E8M0,
+    DType::kFloat4E2M1,   DType::kUint4,          DType::kInt4,       DType::kUint2,          DType::kInt2};
 inline constexpr TypeSet kAllTypes =
     kNumericTypes | kComplexTypes | kSmallTypes | TypeSet{DType::kBool, DType::kString};
 
-/// The contents of an integer tensor of one axis or none, each known as a number or a symbol: what shape arithmetic works on.
+/// The contents of an integer tensor of one axis or none, each known as a number or a symbol: what shape arithmetic
+/// works on.
 using SymbolicInts = std::vector<Dim>;
 
 /// What an operator's shape rule sees, and where it puts what it finds. The same rule runs on symbols when a model is
@@ -58,10 +59,10 @@ class InferContext {
  public:
   const Graph& graph;
   const Node& node;
-  std::vector<const Type*> in_types;                ///< null: input left out
-  std::vector<const Tensor*> in_constants;          ///< null: contents not known
-  std::vector<const SymbolicInts*> in_ints;         ///< null: not known
-  std::vector<Type> out_types;                      ///< one an output, filled by the rule
+  std::vector<const Type*> in_types;         ///< null: input left out
+  std::vector<const Tensor*> in_constants;   ///< null: contents not known
+  std::vector<const SymbolicInts*> in_ints;  ///< null: not known
+  std::vector<Type> out_types;               ///< one an output, filled by the rule
   std::vector<std::optional<SymbolicInts>> out_ints;
   /// Types of a subgraph's outputs, given those of its inputs. By default those found at load, without sizes.
   std::function<std::vector<Type>(Graph&, std::span<const Type>)> infer_subgraph;
@@ -155,14 +156,16 @@ class RunContext {
   [[noreturn]] void FailWith(const std::string& message) const;
 };
 
-/// One node's operator: its attributes, its shape rule and its computation. Run may be called from several threads at once.
+/// One node's operator: its attributes, its shape rule and its computation. Run may be called from several threads at
+/// once.
 class Op {
  public:
   virtual ~Op() = default;
   virtual void Infer(InferContext& c) const = 0;
   virtual void Run(RunContext& c) const = 0;
-  /// Offers a constant input, c.Constant(input), once, before any run; the types in `c` are those known at load. True: the operator
-  /// keeps its own packed form and reads In(input) for its type and shape only, so that the original's memory may go.
+  /// Offers a constant input, c.Constant(input), once, before any run; the types in `c` are those known at load. True:
+  /// the operator keeps its own packed form and reads In(input) for its type and shape only, so that the original's
+  /// memory may go.
   virtual bool Prepack(int input, const InferContext& c, const Threads& threads) { return false; }
 };
 
@@ -176,10 +179,10 @@ struct OpDef {
   int min_outputs = 1;
   int max_outputs = 1;
   TypeSet types = kAllTypes;  ///< of input 0 where that is a tensor; the rest is for Infer to check
-  int in_place = kNone;       ///< output 0 may take this input's memory where it has as many bytes and nobody else reads it
-  bool alias = false;         ///< output 0 is input 0's data under another shape: nothing is computed
-  bool shape_only = false;    ///< reads input 0's shape, not its data
-  bool impure = false;        ///< gives something else every time: not folded, not merged
+  int in_place = kNone;  ///< output 0 may take this input's memory where it has as many bytes and nobody else reads it
+  bool alias = false;    ///< output 0 is input 0's data under another shape: nothing is computed
+  bool shape_only = false;  ///< reads input 0's shape, not its data
+  bool impure = false;      ///< gives something else every time: not folded, not merged
   std::unique_ptr<Op> (*make)(const Node& node) = nullptr;
 };
 inline constexpr int kVariadic = 1 << 30;
@@ -208,8 +211,9 @@ class OpOf final : public Op {
 
 }  // namespace internal
 
-/// An operator from a struct with `void Infer(InferContext&) const`, `void Run(RunContext&) const` (an alias needs none), and where
-/// wanted `static T Parse(const Attributes&)` and `bool Prepack(int, const InferContext&, const Threads&)`.
+/// An operator from a struct with `void Infer(InferContext&) const`, `void Run(RunContext&) const` (an alias needs
+/// none), and where wanted `static T Parse(const Attributes&)` and `bool Prepack(int, const InferContext&, const
+/// Threads&)`.
 template <class T>
 constexpr OpDef Define(OpDef def) {
   def.make = [](const Node& node) -> std::unique_ptr<Op> {
@@ -234,8 +238,8 @@ std::span<const OpDef* const> AllOps();
 /// naming the node.
 std::unique_ptr<Op> MakeOp(const Graph& graph, const Node& node);
 
-/// Runs the shape rules over the graph in order and sets every value's type; what the file declared is checked against it.
-/// Contents known at load (constants, shape arithmetic on symbols) take part. Throws Error naming the node.
+/// Runs the shape rules over the graph in order and sets every value's type; what the file declared is checked against
+/// it. Contents known at load (constants, shape arithmetic on symbols) take part. Throws Error naming the node.
 void InferTypes(Graph& graph);
 
 }  // namespace slipway

@@ -12,8 +12,10 @@ enum class PadMode { kConstant, kReflect, kEdge, kWrap };
 
 PadMode ParsePadMode(const Attributes& a) {
   const std::string name = a.String("mode", "constant");
-  const std::pair<const char*, PadMode> all[] = {
-      {"constant", PadMode::kConstant}, {"reflect", PadMode::kReflect}, {"edge", PadMode::kEdge}, {"wrap", PadMode::kWrap}};
+  const std::pair<const char*, PadMode> all[] = {{"constant", PadMode::kConstant},
+                                                 {"reflect", PadMode::kReflect},
+                                                 {"edge", PadMode::kEdge},
+                                                 {"wrap", PadMode::kWrap}};
   for (const auto& [text, mode] : all) {
     if (name == text) return mode;
   }
@@ -45,7 +47,8 @@ struct Pad {
     const auto pads = c.Ints(1);
     const auto axes = c.Has(3) ? c.ConstInts(3) : std::optional(AllAxes(x.rank()));
     if (!pads || !axes) return c.Out(0, c.Elem(0), SymbolicShape::OfRank(x.rank()));
-    if (pads->size() != 2 * axes->size()) c.Fail("pads has {} elements, but {} axes want {}.", pads->size(), axes->size(), 2 * axes->size());
+    if (pads->size() != 2 * axes->size())
+      c.Fail("pads has {} elements, but {} axes want {}.", pads->size(), axes->size(), 2 * axes->size());
     const auto unique = UniqueAxes(c, *axes, x.rank());
     std::vector<Dim> dims = x.dims();
     for (size_t i = 0; i < unique.size(); ++i) {
@@ -53,7 +56,8 @@ struct Pad {
       const Dim &before = (*pads)[i], &after = (*pads)[i + unique.size()];
       CheckAxis(c, d, before, after, unique[i]);
       d = d + before + after;
-      if (d.is_const() && d.value() < 0) c.Fail("the pads of axis {} take away more than the axis has: {} would be left.", unique[i], d.value());
+      if (d.is_const() && d.value() < 0)
+        c.Fail("the pads of axis {} take away more than the axis has: {} would be left.", unique[i], d.value());
     }
     c.Out(0, c.Elem(0), std::move(dims));
   }
@@ -84,7 +88,8 @@ struct Pad {
     const int64_t n = size.value(), b = before.value(), a = after.value();
     if (b < -n || a < -n) c.Fail("the pads {} and {} of axis {} take away more than its {} elements.", b, a, axis, n);
     const int64_t kept = n + std::min<int64_t>(b, 0) + std::min<int64_t>(a, 0);
-    if (mode != PadMode::kConstant && kept <= 0 && (b > 0 || a > 0)) c.Fail("axis {} has nothing to repeat into its pads.", axis);
+    if (mode != PadMode::kConstant && kept <= 0 && (b > 0 || a > 0))
+      c.Fail("axis {} has nothing to repeat into its pads.", axis);
   }
 
   static void RunConstant(RunContext& c, const std::vector<int64_t>& before) {
@@ -103,11 +108,12 @@ struct Pad {
     if (!(kept == y.shape())) {
       const Tensor zero = ZeroOf(x.dtype());
       const void* value = c.Has(2) ? c.In(2).raw() : zero.raw();
-      if (c.Has(2) && c.In(2).size() != 1) c.Fail("constant_value must have one element, but has shape {}.", c.In(2).shape().ToString());
+      if (c.Has(2) && c.In(2).size() != 1)
+        c.Fail("constant_value must have one element, but has shape {}.", c.In(2).shape().ToString());
       kernels::FillElements(y.dtype(), value, y.raw(), y.size(), c.threads());
     }
-    kernels::StridedCopy(x.dtype(), kept, kernels::At(x.raw(), x.dtype(), from_offset), from, kernels::At(y.raw(), y.dtype(), to_offset),
-                         to, c.threads());
+    kernels::StridedCopy(x.dtype(), kept, kernels::At(x.raw(), x.dtype(), from_offset), from,
+                         kernels::At(y.raw(), y.dtype(), to_offset), to, c.threads());
   }
 
   static Tensor ZeroOf(DType type) {

@@ -10,8 +10,8 @@
 namespace slipway {
 namespace {
 
-/// Calls visit(offset) for each element of the window at output position `p` of one image that lies inside, in the order of
-/// the axes; gives the number of positions of the window that lie in the image or its padding.
+/// Calls visit(offset) for each element of the window at output position `p` of one image that lies inside, in the
+/// order of the axes; gives the number of positions of the window that lie in the image or its padding.
 template <class F>
 int64_t VisitWindow(const WindowAttributes& w, const Shape& x, const Shape& y, int64_t p, const F& visit) {
   const int rank = static_cast<int>(w.kernel.size());
@@ -85,7 +85,8 @@ struct WindowPool {
   void InferShape(InferContext& c) const {
     const SymbolicShape& x = c.Shape(0);
     if (!x.has_rank()) return Set(c, {});
-    if (x.rank() < 3 || x.rank() > 16) c.Fail("{} has shape {}, but an image wants [N, C, spatial...].", c.InputName(0), x.ToString());
+    if (x.rank() < 3 || x.rank() > 16)
+      c.Fail("{} has shape {}, but an image wants [N, C, spatial...].", c.InputName(0), x.ToString());
     WindowAttributes w = window;
     w.Complete(c, x.rank() - 2);
     Set(c, WindowOutput(c, w, x, x[channels_last ? x.rank() - 1 : 1], channels_last));
@@ -118,7 +119,8 @@ struct WindowPool {
 struct MaxPool : WindowPool {
   bool column_major = false;
   static MaxPool Parse(const Attributes& a) {
-    return {{.window = WindowAttributes::Parse(a), .channels_last = a.Int("channels_last", 0) != 0}, a.Int("storage_order", 0) != 0};
+    return {{.window = WindowAttributes::Parse(a), .channels_last = a.Int("channels_last", 0) != 0},
+            a.Int("storage_order", 0) != 0};
   }
   void Infer(InferContext& c) const { InferShape(c); }
   void Run(RunContext& c) const {
@@ -131,7 +133,8 @@ struct MaxPool : WindowPool {
         kernels::MaxPool(in, s, out, c.threads());
       });
     }
-    Visit(Types<float, double, int8_t, uint8_t>{}, x.dtype(), "float, double, int8 or uint8", [&]<class T>() { RunPlain<T>(c, w); });
+    Visit(Types<float, double, int8_t, uint8_t>{}, x.dtype(), "float, double, int8 or uint8",
+          [&]<class T>() { RunPlain<T>(c, w); });
   }
 
  private:
@@ -146,7 +149,9 @@ struct MaxPool : WindowPool {
         VisitWindow(w, xs, ys, p, [&](int64_t at) {
           if (best < 0 || x[at] > x[best] || (x[at] != x[at] && x[best] == x[best])) best = at;
         });
-        y[p] = best >= 0 ? x[best] : std::numeric_limits<T>::has_infinity ? -std::numeric_limits<T>::infinity() : std::numeric_limits<T>::lowest();
+        y[p] = best >= 0                              ? x[best]
+               : std::numeric_limits<T>::has_infinity ? -std::numeric_limits<T>::infinity()
+                                                      : std::numeric_limits<T>::lowest();
         if (indices) indices[plane * out + p] = plane * in + (column_major && best >= 0 ? ColumnMajor(xs, best) : best);
       }
     });
@@ -171,7 +176,8 @@ const OpDef kSlipwayMaxPool = Define<MaxPool>({.name = "MaxPool", .domain = kSli
 struct AveragePool : WindowPool {
   bool count_padding = false;
   static AveragePool Parse(const Attributes& a) {
-    return {{.window = WindowAttributes::Parse(a), .channels_last = a.Int("channels_last", 0) != 0}, a.Int("count_include_pad", 0) != 0};
+    return {{.window = WindowAttributes::Parse(a), .channels_last = a.Int("channels_last", 0) != 0},
+            a.Int("count_include_pad", 0) != 0};
   }
   void Infer(InferContext& c) const { InferShape(c); }
   void Run(RunContext& c) const {
@@ -204,7 +210,8 @@ struct AveragePool : WindowPool {
   }
 };
 const OpDef kAveragePool = Define<AveragePool>({.name = "AveragePool", .since = 22, .types = kFloatTypes});
-const OpDef kSlipwayAveragePool = Define<AveragePool>({.name = "AveragePool", .domain = kSlipwayDomain, .types = {DType::kFloat}});
+const OpDef kSlipwayAveragePool =
+    Define<AveragePool>({.name = "AveragePool", .domain = kSlipwayDomain, .types = {DType::kFloat}});
 
 /// The p-norm of each window. ONNX LpPool, since 22.
 struct LpPool : WindowPool {
@@ -220,7 +227,9 @@ struct LpPool : WindowPool {
       ForEachPlane<T>(c, [&](const T* in, T* out, int64_t) {
         for (int64_t i = 0; i < ys.SizeFrom(2); ++i) {
           double sum = 0;
-          VisitWindow(w, xs, ys, i, [&](int64_t at) { sum += std::pow(std::abs(static_cast<double>(in[at])), static_cast<double>(p)); });
+          VisitWindow(w, xs, ys, i, [&](int64_t at) {
+            sum += std::pow(std::abs(static_cast<double>(in[at])), static_cast<double>(p));
+          });
           out[i] = static_cast<T>(std::pow(sum, 1.0 / static_cast<double>(p)));
         }
       });
@@ -240,7 +249,8 @@ struct GlobalPool {
   void Infer(InferContext& c) const {
     SymbolicShape out = c.Shape(0);
     if (!out.has_rank()) return c.Out(0, c.Elem(0));
-    if (out.rank() < 2) c.Fail("{} has shape {}, but an image wants [N, C, spatial...].", c.InputName(0), out.ToString());
+    if (out.rank() < 2)
+      c.Fail("{} has shape {}, but an image wants [N, C, spatial...].", c.InputName(0), out.ToString());
     for (int i = channels_last ? 1 : 2; i < out.rank() - (channels_last ? 1 : 0); ++i) out[i] = 1;
     c.Out(0, c.Elem(0), out);
   }
@@ -252,7 +262,8 @@ struct GlobalPool {
     const int64_t n = shape[0], channels = shape[channels_last ? shape.rank() - 1 : 1];
     const int64_t pixels = shape.size() / std::max<int64_t>(1, n * channels);
     if constexpr (Reduce::kMean) {
-      if (x.dtype() == DType::kFloat && channels_last) return kernels::GlobalAveragePool(x.data<float>(), n, pixels, channels, c.Out(0).data<float>(), c.threads());
+      if (x.dtype() == DType::kFloat && channels_last)
+        return kernels::GlobalAveragePool(x.data<float>(), n, pixels, channels, c.Out(0).data<float>(), c.threads());
     }
     const int64_t pixel_step = channels_last ? channels : 1, channel_step = channels_last ? 1 : pixels;
     Visit(Types<float, double>{}, x.dtype(), "float or double", [&]<class T>() {
@@ -294,8 +305,10 @@ struct NormOfAll {
 
 }  // namespace
 
-/// The mean, the largest, the p-norm of each channel's image. ONNX GlobalAveragePool and GlobalMaxPool, since 22; GlobalLpPool, since 22.
-const OpDef kGlobalAveragePool = Define<GlobalPool<MeanOfAll>>({.name = "GlobalAveragePool", .since = 22, .types = kFloatTypes});
+/// The mean, the largest, the p-norm of each channel's image. ONNX GlobalAveragePool and GlobalMaxPool, since 22;
+/// GlobalLpPool, since 22.
+const OpDef kGlobalAveragePool =
+    Define<GlobalPool<MeanOfAll>>({.name = "GlobalAveragePool", .since = 22, .types = kFloatTypes});
 const OpDef kGlobalMaxPool = Define<GlobalPool<MaxOfAll>>({.name = "GlobalMaxPool", .since = 22, .types = kFloatTypes});
 const OpDef kGlobalLpPool = Define<GlobalPool<NormOfAll>>({.name = "GlobalLpPool", .since = 22, .types = kFloatTypes});
 const OpDef kSlipwayGlobalAveragePool =

@@ -136,7 +136,8 @@ struct Multinomial {
     });
   }
 };
-const OpDef kMultinomial = Define<Multinomial>({.name = "Multinomial", .since = 22, .types = kFloatTypes, .impure = true});
+const OpDef kMultinomial =
+    Define<Multinomial>({.name = "Multinomial", .since = 22, .types = kFloatTypes, .impure = true});
 
 /// The input as it is; in training, elements are dropped at random and the others scaled up. ONNX Dropout, since 22.
 struct Dropout {
@@ -172,7 +173,12 @@ struct Dropout {
 };
 constexpr TypeSet kDropoutTypes =
     kFloatTypes | TypeSet{DType::kFloat8E4M3FN, DType::kFloat8E4M3FNUZ, DType::kFloat8E5M2, DType::kFloat8E5M2FNUZ};
-const OpDef kDropout = Define<Dropout>(
-    {.name = "Dropout", .since = 22, .max_inputs = 3, .max_outputs = 2, .types = kDropoutTypes, .in_place = 0, .impure = true});
+const OpDef kDropout = Define<Dropout>({.name = "Dropout",
+                                        .since = 22,
+                                        .max_inputs = 3,
+                                        .max_outputs = 2,
+                                        .types = kDropoutTypes,
+                                        .in_place = 0,
+                                        .impure = true});
 
 }  // namespace slipway

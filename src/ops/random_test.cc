@@ -29,7 +29,8 @@ TEST(Random, Draws) {
   const Tensor p = Tensor::From<float>({4}, {0, 1, 0, 1});
   EXPECT_THAT(ToVector<int32_t>(RunOp1({"Bernoulli", {p}, {{"dtype", int64_t{6}}}})), ElementsAreArray({0, 1, 0, 1}));
   const Tensor logs = Tensor::From<float>({2, 3}, {0, -1000, -1000, -1000, -1000, 5});
-  EXPECT_THAT(ToVector<int32_t>(RunOp1({"Multinomial", {logs}, {{"sample_size", int64_t{2}}}})), ElementsAreArray({0, 0, 2, 2}));
+  EXPECT_THAT(ToVector<int32_t>(RunOp1({"Multinomial", {logs}, {{"sample_size", int64_t{2}}}})),
+              ElementsAreArray({0, 0, 2, 2}));
 }
 
 TEST(Dropout, InferenceAndTraining) {
@@ -66,12 +67,14 @@ TEST(RotaryEmbedding, LayoutsAndPairs) {
   const Tensor cosines = Tensor::From<float>({2, 1}, {1, 0}), sines = Tensor::From<float>({2, 1}, {0, 1});
   const Tensor places = Tensor::From<int64_t>({1, 2}, {0, 1});
   const Tensor x = Tensor::From<float>({1, 2, 6}, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12});
-  const std::vector<std::pair<std::string, Attribute>> part = {{"num_heads", int64_t{2}}, {"rotary_embedding_dim", int64_t{2}}};
+  const std::vector<std::pair<std::string, Attribute>> part = {{"num_heads", int64_t{2}},
+                                                               {"rotary_embedding_dim", int64_t{2}}};
   EXPECT_THAT(ToVector<float>(RunOp1({"RotaryEmbedding", {x, cosines, sines, places}, part})),
               ElementsAreArray({1, 2, 3, 4, 5, 6, -8, 7, 9, -11, 10, 12}));
   const Tensor heads = Tensor::From<float>({1, 1, 2, 4}, {1, 2, 3, 4, 5, 6, 7, 8});
   const Tensor cos2 = Tensor::From<float>({1, 2, 2}, {1, 1, 0, 0}), sin2 = Tensor::From<float>({1, 2, 2}, {0, 0, 1, 1});
-  EXPECT_THAT(ToVector<float>(RunOp1({"RotaryEmbedding", {heads, cos2, sin2}})), ElementsAreArray({1, 2, 3, 4, -7, -8, 5, 6}));
+  EXPECT_THAT(ToVector<float>(RunOp1({"RotaryEmbedding", {heads, cos2, sin2}})),
+              ElementsAreArray({1, 2, 3, 4, -7, -8, 5, 6}));
   EXPECT_THAT(ToVector<float>(RunOp1({"RotaryEmbedding", {heads, cos2, sin2}, {{"interleaved", int64_t{1}}}})),
               ElementsAreArray({1, 2, 3, 4, -6, 5, -8, 7}));
   const Tensor far = Tensor::From<int64_t>({1, 2}, {0, 2});

@@ -42,12 +42,14 @@ struct Range {
     }
     const Tensor* in[3] = {c.Constant(0), c.Constant(1), c.Constant(2)};
     for (int i = 0; i < 3; ++i) {
-      if (in[i] && in[i]->size() != 1) c.Fail("{} must be a scalar, but has shape {}.", c.InputName(i), in[i]->shape().ToString());
+      if (in[i] && in[i]->size() != 1)
+        c.Fail("{} must be a scalar, but has shape {}.", c.InputName(i), in[i]->shape().ToString());
     }
     if (in[0] && in[1] && in[2]) {
       VisitNumeric(c.Elem(0), [&]<class T>() {
         const T start = *in[0]->data<T>(), limit = *in[1]->data<T>(), delta = *in[2]->data<T>();
-        InferCount(c, static_cast<Accumulator<T>>(start), static_cast<Accumulator<T>>(limit), static_cast<Accumulator<T>>(delta));
+        InferCount(c, static_cast<Accumulator<T>>(start), static_cast<Accumulator<T>>(limit),
+                   static_cast<Accumulator<T>>(delta));
       });
       return;
     }
@@ -57,11 +59,13 @@ struct Range {
   void Run(RunContext& c) const {
     Tensor& y = c.Out(0);
     VisitNumeric(y.dtype(), [&]<class T>() {
-      const auto start = static_cast<Accumulator<T>>(*c.In(0).data<T>()), delta = static_cast<Accumulator<T>>(*c.In(2).data<T>());
+      const auto start = static_cast<Accumulator<T>>(*c.In(0).data<T>()),
+                 delta = static_cast<Accumulator<T>>(*c.In(2).data<T>());
       T* to = y.data<T>();
       for (int64_t i = 0; i < y.size(); ++i) {
         if constexpr (std::is_integral_v<T>) {
-          to[i] = static_cast<T>(static_cast<uint64_t>(start) + static_cast<uint64_t>(i) * static_cast<uint64_t>(delta));
+          to[i] =
+              static_cast<T>(static_cast<uint64_t>(start) + static_cast<uint64_t>(i) * static_cast<uint64_t>(delta));
         } else {
           to[i] = T(start + static_cast<Accumulator<T>>(i) * delta);
         }
@@ -74,7 +78,8 @@ struct Range {
   static void InferCount(InferContext& c, T start, T limit, T delta) {
     if (delta == T(0) || delta != delta) c.Fail("delta is {}, with which no range ends.", static_cast<double>(delta));
     const double count = CountOf(start, limit, delta);
-    if (!(count < 9e18)) c.Fail("the range from {} to {} has too many elements.", static_cast<double>(start), static_cast<double>(limit));
+    if (!(count < 9e18))
+      c.Fail("the range from {} to {} has too many elements.", static_cast<double>(start), static_cast<double>(limit));
     const auto n = static_cast<int64_t>(count);
     if constexpr (std::is_integral_v<T>) {
       if (n <= 64 && (c.Elem(0) == DType::kInt64 || c.Elem(0) == DType::kInt32)) {
@@ -99,6 +104,7 @@ struct Range {
     c.Out(0, c.Elem(0), {size});
   }
 };
-const OpDef kRange = Define<Range>({.name = "Range", .since = 27, .min_inputs = 3, .max_inputs = 3, .types = kRangeTypes});
+const OpDef kRange =
+    Define<Range>({.name = "Range", .since = 27, .min_inputs = 3, .max_inputs = 3, .types = kRangeTypes});
 
 }  // namespace slipway

@@ -72,10 +72,12 @@ Recurrent Recurrent::Parse(Cell cell, const Attributes& a) {
   const size_t count = r.per_direction() * r.directions();
   std::vector<std::string> names = a.Strings("activations");
   if (names.empty()) {
-    for (size_t i = 0; i < count; ++i) names.push_back(cell != Cell::kRnn && i % r.per_direction() == 0 ? "Sigmoid" : "Tanh");
+    for (size_t i = 0; i < count; ++i)
+      names.push_back(cell != Cell::kRnn && i % r.per_direction() == 0 ? "Sigmoid" : "Tanh");
   }
   // RNN's default names two directions, whatever the node has.
-  if (names.size() < count) throw Error(Code::kBadGraph, fmt::format("attribute 'activations' must hold {} names", count));
+  if (names.size() < count)
+    throw Error(Code::kBadGraph, fmt::format("attribute 'activations' must hold {} names", count));
   const std::vector<float> alphas = a.Floats("activation_alpha"), betas = a.Floats("activation_beta");
   size_t alpha = 0, beta = 0;
   for (size_t i = 0; i < count; ++i) {
@@ -96,7 +98,8 @@ void Recurrent::Infer(InferContext& c) const {
     const SymbolicShape& got = c.Shape(i);
     bool fits = got.rank() == static_cast<int>(want.size());
     for (size_t k = 0; fits && k < want.size(); ++k) fits = !got[static_cast<int>(k)].Differs(want[k]);
-    if (!fits) c.Fail("{} has shape {}, but must be {}.", c.InputName(i), got.ToString(), SymbolicShape(want).ToString());
+    if (!fits)
+      c.Fail("{} has shape {}, but must be {}.", c.InputName(i), got.ToString(), SymbolicShape(want).ToString());
   };
   c.ExpectRank(0, 3, 3);
   c.ExpectRank(2, 3, 3);
@@ -147,9 +150,16 @@ template <class T>
 class Recurrent::Direction {
  public:
   Direction(const Recurrent& r, RunContext& c, int d)
-      : r_(r), c_(c), d_(d), h_(c.In(2).shape()[2]), gh_(r.gates() * h_), input_(c.In(0).shape()[2]),
-        seq_(c.In(0).shape()[r.batch_first ? 1 : 0]), batch_(c.In(0).shape()[r.batch_first ? 0 : 1]),
-        backwards_(r.reverse || d == 1), act_(&r.activations[d * r.per_direction()]) {
+      : r_(r),
+        c_(c),
+        d_(d),
+        h_(c.In(2).shape()[2]),
+        gh_(r.gates() * h_),
+        input_(c.In(0).shape()[2]),
+        seq_(c.In(0).shape()[r.batch_first ? 1 : 0]),
+        batch_(c.In(0).shape()[r.batch_first ? 0 : 1]),
+        backwards_(r.reverse || d == 1),
+        act_(&r.activations[d * r.per_direction()]) {
     ReadBiases();
     hidden_ = State(5);
     cell_ = State(6);
@@ -157,7 +167,8 @@ class Recurrent::Direction {
     if (c.Has(4)) {
       for (int64_t b = 0; b < batch_; ++b) {
         lengths_[b] = c.In(4).template data<int32_t>()[b];
-        if (lengths_[b] < 0 || lengths_[b] > seq_) c.Fail("a sequence length is {}, but X has {} steps.", lengths_[b], seq_);
+        if (lengths_[b] < 0 || lengths_[b] > seq_)
+          c.Fail("a sequence length is {}, but X has {} steps.", lengths_[b], seq_);
       }
     }
   }
@@ -209,7 +220,8 @@ class Recurrent::Direction {
   std::vector<T> State(int input) const {
     std::vector<T> out(batch_ * h_, T{0});
     if (!c_.Has(input)) return out;
-    for (int64_t b = 0; b < batch_; ++b) std::copy_n(c_.In(input).template data<T>() + StateRow(b) * h_, h_, &out[b * h_]);
+    for (int64_t b = 0; b < batch_; ++b)
+      std::copy_n(c_.In(input).template data<T>() + StateRow(b) * h_, h_, &out[b * h_]);
     return out;
   }
 
@@ -224,8 +236,8 @@ class Recurrent::Direction {
   }
 
   /// out[m, n] = a[m, k] w[n, k]^T + bias
-  void Product(int64_t m, int64_t n, int64_t k, const T* a, const T* w, const PackedWeights* packed, const T* bias, T* out, int64_t ldc,
-               bool add) const {
+  void Product(int64_t m, int64_t n, int64_t k, const T* a, const T* w, const PackedWeights* packed, const T* bias,
+               T* out, int64_t ldc, bool add) const {
     if constexpr (std::is_same_v<T, float>) {
       const kernels::Epilogue e{.bias = bias, .residual = add ? out : nullptr, .residual_stride = ldc};
       if (packed) return kernels::Gemm(m, a, k, packed->matrix(), out, ldc, e, c_.threads());
@@ -246,7 +258,8 @@ class Recurrent::Direction {
     projected_.resize(seq_ * batch_ * gh_);
     const PackedWeights* packed = r_.packed_w.empty() ? nullptr : &r_.packed_w[d_];
     const T* w = packed ? nullptr : c_.In(1).template data<T>() + d_ * gh_ * input_;
-    Product(seq_ * batch_, gh_, input_, c_.In(0).template data<T>(), w, packed, bias_.data(), projected_.data(), gh_, false);
+    Product(seq_ * batch_, gh_, input_, c_.In(0).template data<T>(), w, packed, bias_.data(), projected_.data(), gh_,
+            false);
   }
 
   /// R is read once a step: packing it pays even for one run.
@@ -271,7 +284,8 @@ class Recurrent::Direction {
   }
 
   void AddRecurrent(std::vector<T>& gates, std::vector<T>& scratch) {
-    if (r_.cell != Cell::kGru) return Product(batch_, gh_, h_, hidden_.data(), R(0), Part(0), nullptr, gates.data(), gh_, true);
+    if (r_.cell != Cell::kGru)
+      return Product(batch_, gh_, h_, hidden_.data(), R(0), Part(0), nullptr, gates.data(), gh_, true);
     Product(batch_, 2 * h_, h_, hidden_.data(), R(0), Part(0), nullptr, gates.data(), gh_, true);
     for (int64_t b = 0; b < batch_; ++b) {
       Clip(&gates[b * gh_], 2 * h_);
@@ -297,7 +311,8 @@ class Recurrent::Direction {
 
   /// Gates lie as input, output, forget, cell; peepholes as input, output, forget.
   void StepLstm(T* row, int64_t b) {
-    T *in = row, *out = row + h_, *forget = row + 2 * h_, *fresh = row + 3 * h_, *cell = &cell_[b * h_], *hidden = &hidden_[b * h_];
+    T *in = row, *out = row + h_, *forget = row + 2 * h_, *fresh = row + 3 * h_, *cell = &cell_[b * h_],
+      *hidden = &hidden_[b * h_];
     const T* p = c_.Has(7) ? c_.In(7).template data<T>() + d_ * 3 * h_ : nullptr;
     for (int64_t i = 0; p && i < h_; ++i) {
       in[i] += p[i] * cell[i];
@@ -341,7 +356,8 @@ class Recurrent::Direction {
     for (int i : {1, 2}) {
       if (!c_.HasOut(i)) continue;
       const std::vector<T>& from = i == 1 ? hidden_ : cell_;
-      for (int64_t b = 0; b < batch_; ++b) std::copy_n(&from[b * h_], h_, c_.Out(i).template data<T>() + StateRow(b) * h_);
+      for (int64_t b = 0; b < batch_; ++b)
+        std::copy_n(&from[b * h_], h_, c_.Out(i).template data<T>() + StateRow(b) * h_);
     }
   }
 

@@ -27,7 +27,7 @@ struct Recurrent {
   bool batch_first = false;
   bool input_forget = false;
   bool linear_before_reset = false;
-  float clip = 0;  ///< 0: none
+  float clip = 0;                           ///< 0: none
   std::vector<CellActivation> activations;  ///< per direction: RNN 1, GRU 2, LSTM 3
   /// One a direction; of R one a part (see Parts). Empty: packed in the run.
   std::vector<PackedWeights> packed_w;

@@ -12,9 +12,11 @@ using kernels::ReduceOp;
 using kernels::ReducePlan;
 
 template <class T>
-constexpr T kLeast = std::numeric_limits<T>::has_infinity ? -std::numeric_limits<T>::infinity() : std::numeric_limits<T>::lowest();
+constexpr T kLeast =
+    std::numeric_limits<T>::has_infinity ? -std::numeric_limits<T>::infinity() : std::numeric_limits<T>::lowest();
 template <class T>
-constexpr T kMost = std::numeric_limits<T>::has_infinity ? std::numeric_limits<T>::infinity() : std::numeric_limits<T>::max();
+constexpr T kMost =
+    std::numeric_limits<T>::has_infinity ? std::numeric_limits<T>::infinity() : std::numeric_limits<T>::max();
 
 /// A running log(sum(exp(x))) that cannot overflow.
 struct LogSum {
@@ -38,25 +40,40 @@ void ReduceTyped(const ReducePlan& plan, const T* x, T* y, const Threads& thread
   const auto add = [](T s, T v) { return AddFunction()(s, v); };
   const auto to_type = [](double v) { return FromDouble<T>(v); };
   switch (kOp) {
-    case ReduceOp::kSum: return reduce(T{0}, add, same);
+    case ReduceOp::kSum:
+      return reduce(T{0}, add, same);
     case ReduceOp::kMean: {
       const auto n = static_cast<T>(std::max<int64_t>(1, plan.reduced()));
       if (plan.reduced() == 0 && std::is_floating_point_v<T>) return reduce(T(NAN), add, same);
       return reduce(T{0}, add, [n](T s) { return DivFunction()(s, n); });
     }
-    case ReduceOp::kMax: return reduce(kLeast<T>, [](T s, T v) { return MaxFunction()(v, s); }, same);
-    case ReduceOp::kMin: return reduce(kMost<T>, [](T s, T v) { return MinFunction()(v, s); }, same);
-    case ReduceOp::kProd: return reduce(T{1}, [](T s, T v) { return MulFunction()(s, v); }, same);
-    case ReduceOp::kSumSquare: return reduce(T{0}, [](T s, T v) { return AddFunction()(s, MulFunction()(v, v)); }, same);
-    case ReduceOp::kL1: return reduce(T{0}, [](T s, T v) { return v < 0 ? SubFunction()(s, v) : AddFunction()(s, v); }, same);
+    case ReduceOp::kMax:
+      return reduce(
+          kLeast<T>, [](T s, T v) { return MaxFunction()(v, s); }, same);
+    case ReduceOp::kMin:
+      return reduce(
+          kMost<T>, [](T s, T v) { return MinFunction()(v, s); }, same);
+    case ReduceOp::kProd:
+      return reduce(
+          T{1}, [](T s, T v) { return MulFunction()(s, v); }, same);
+    case ReduceOp::kSumSquare:
+      return reduce(
+          T{0}, [](T s, T v) { return AddFunction()(s, MulFunction()(v, v)); }, same);
+    case ReduceOp::kL1:
+      return reduce(
+          T{0}, [](T s, T v) { return v < 0 ? SubFunction()(s, v) : AddFunction()(s, v); }, same);
     case ReduceOp::kL2:
-      return reduce(0.0, [](double s, T v) { return s + static_cast<double>(v) * static_cast<double>(v); },
-                    [&](double s) { return to_type(std::sqrt(s)); });
+      return reduce(
+          0.0, [](double s, T v) { return s + static_cast<double>(v) * static_cast<double>(v); },
+          [&](double s) { return to_type(std::sqrt(s)); });
     case ReduceOp::kLogSum:
-      return reduce(0.0, [](double s, T v) { return s + static_cast<double>(v); }, [&](double s) { return to_type(std::log(s)); });
+      return reduce(
+          0.0, [](double s, T v) { return s + static_cast<double>(v); },
+          [&](double s) { return to_type(std::log(s)); });
     case ReduceOp::kLogSumExp:
-      return reduce(LogSum(), [](LogSum s, T v) { return AddExp(s, static_cast<double>(v)); },
-                    [&](LogSum s) { return to_type(s.top + std::log(s.sum)); });
+      return reduce(
+          LogSum(), [](LogSum s, T v) { return AddExp(s, static_cast<double>(v)); },
+          [&](LogSum s) { return to_type(s.top + std::log(s.sum)); });
   }
 }
 
@@ -129,8 +146,9 @@ struct Reduce {
   static void RunExtreme(const ReducePlan& plan, const Tensor& x, Tensor& y, const Threads& threads) {
     if (x.dtype() == DType::kBool) {
       const auto fold = [](uint8_t s, uint8_t v) { return kOp == ReduceOp::kMax ? std::max(s, v) : std::min(s, v); };
-      return kernels::ReducePlain(plan, x.data<uint8_t>(), y.data<uint8_t>(), uint8_t{kOp == ReduceOp::kMin}, fold,
-                                  [](uint8_t v) { return v; }, threads);
+      return kernels::ReducePlain(
+          plan, x.data<uint8_t>(), y.data<uint8_t>(), uint8_t{kOp == ReduceOp::kMin}, fold, [](uint8_t v) { return v; },
+          threads);
     }
     VisitInteger(x.dtype(), [&]<class T>() { ReduceTyped<kOp>(plan, x.data<T>(), y.data<T>(), threads); });
   }

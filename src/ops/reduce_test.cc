@@ -40,7 +40,8 @@ void Check(const Case& k, double bound) {
   const Tensor data = Tensor::From<T>({2, 3}, x);
   const auto expect = [&](const Tensor& y, const Shape& shape, const std::vector<double>& want) {
     EXPECT_EQ(y.shape(), shape);
-    for (size_t i = 0; i < want.size(); ++i) EXPECT_NEAR(static_cast<double>(y.data<T>()[i]), want[i], bound * std::abs(want[i])) << k.op;
+    for (size_t i = 0; i < want.size(); ++i)
+      EXPECT_NEAR(static_cast<double>(y.data<T>()[i]), want[i], bound * std::abs(want[i])) << k.op;
   };
   expect(RunOp1({k.op, {data, Tensor::From<int64_t>({1}, {0})}}), {1, 3}, k.columns);
   expect(RunOp1({k.op, {data, Tensor::From<int64_t>({1}, {-1})}, {{"keepdims", int64_t{0}}}}), {2}, k.rows);
@@ -59,8 +60,10 @@ TEST(Reduce, AxesAndTypes) {
 
 TEST(Reduce, Edges) {
   const Tensor x = Tensor::From<float>({2}, {3, -4});
-  EXPECT_THAT(ToVector<float>(RunOp1({"ReduceSumSquare", {x}, {{"noop_with_empty_axes", int64_t{1}}}})), ElementsAreArray({9, 16}));
-  EXPECT_THAT(ToVector<float>(RunOp1({"ReduceSum", {Tensor(DType::kFloat, {2, 0}), Tensor::From<int64_t>({1}, {1})}})), ElementsAreArray({0, 0}));
+  EXPECT_THAT(ToVector<float>(RunOp1({"ReduceSumSquare", {x}, {{"noop_with_empty_axes", int64_t{1}}}})),
+              ElementsAreArray({9, 16}));
+  EXPECT_THAT(ToVector<float>(RunOp1({"ReduceSum", {Tensor(DType::kFloat, {2, 0}), Tensor::From<int64_t>({1}, {1})}})),
+              ElementsAreArray({0, 0}));
   EXPECT_THROW(RunOp1({"ReduceSum", {x, Tensor::From<int64_t>({1}, {1})}}), Error);
   Tensor flags(DType::kBool, {3});
   std::copy_n(std::begin({true, false, true}), 3, flags.data<bool>());

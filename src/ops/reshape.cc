@@ -49,7 +49,8 @@ struct Reshape {
   static Dim KeptAxis(const InferContext& c, size_t i) {
     if (!c.HasRank(0)) return Dim::Unknown();
     if (i >= static_cast<size_t>(c.Shape(0).rank())) {
-      c.Fail("the shape has a 0 (keep the axis) at place {}, but {} has rank {}.", i, c.InputName(0), c.Shape(0).rank());
+      c.Fail("the shape has a 0 (keep the axis) at place {}, but {} has rank {}.", i, c.InputName(0),
+             c.Shape(0).rank());
     }
     return c.Shape(0)[static_cast<int>(i)];
   }
@@ -78,14 +79,17 @@ struct Reshape {
     Dim divisor = 1;
     for (const Dim& d : others.dims()) {
       const auto same = std::find(have.begin(), have.end(), d);
-      if (same != have.end()) have.erase(same);
-      else divisor = divisor * d;
+      if (same != have.end())
+        have.erase(same);
+      else
+        divisor = divisor * d;
     }
     const Dim rest = SymbolicShape(have).size();
     return divisor == Dim(1) ? rest : FloorDiv(rest, divisor);
   }
 };
-const OpDef kReshape = Define<Reshape>({.name = "Reshape", .since = 25, .min_inputs = 2, .max_inputs = 2, .alias = true});
+const OpDef kReshape =
+    Define<Reshape>({.name = "Reshape", .since = 25, .min_inputs = 2, .max_inputs = 2, .alias = true});
 
 /// Two axes: the product of those before `axis`, and of those from it on. ONNX Flatten, since 25.
 struct Flatten {

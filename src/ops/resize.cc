@@ -18,7 +18,8 @@ using kernels::ResizeFilter;
 using kernels::ResizeTaps;
 
 template <class E>
-E Named(const Attributes& a, const char* attribute, const char* otherwise, std::initializer_list<std::pair<const char*, E>> all) {
+E Named(const Attributes& a, const char* attribute, const char* otherwise,
+        std::initializer_list<std::pair<const char*, E>> all) {
   const std::string name = a.String(attribute, otherwise);
   for (const auto& [text, value] : all) {
     if (name == text) return value;
@@ -46,7 +47,9 @@ struct Resize {
                                                   {"align_corners", CoordinateMode::kAlignCorners},
                                                   {"asymmetric", CoordinateMode::kAsymmetric},
                                                   {"tf_crop_and_resize", CoordinateMode::kCropAndResize}});
-    op.rules.filter = Named<ResizeFilter>(a, "mode", "nearest", {{"nearest", ResizeFilter::kNearest}, {"linear", ResizeFilter::kLinear}, {"cubic", ResizeFilter::kCubic}});
+    op.rules.filter = Named<ResizeFilter>(
+        a, "mode", "nearest",
+        {{"nearest", ResizeFilter::kNearest}, {"linear", ResizeFilter::kLinear}, {"cubic", ResizeFilter::kCubic}});
     op.rules.nearest = Named<NearestMode>(a, "nearest_mode", "round_prefer_floor",
                                           {{"round_prefer_floor", NearestMode::kPreferFloor},
                                            {"round_prefer_ceil", NearestMode::kPreferCeil},
@@ -55,8 +58,9 @@ struct Resize {
     op.rules.cubic_a = a.Float("cubic_coeff_a", -0.75f);
     op.rules.antialias = a.Int("antialias", 0) != 0;
     op.rules.exclude_outside = a.Int("exclude_outside", 0) != 0;
-    op.aspect = Named<Aspect>(a, "keep_aspect_ratio_policy", "stretch",
-                              {{"stretch", Aspect::kStretch}, {"not_larger", Aspect::kNotLarger}, {"not_smaller", Aspect::kNotSmaller}});
+    op.aspect = Named<Aspect>(
+        a, "keep_aspect_ratio_policy", "stretch",
+        {{"stretch", Aspect::kStretch}, {"not_larger", Aspect::kNotLarger}, {"not_smaller", Aspect::kNotSmaller}});
     op.extrapolation = a.Float("extrapolation_value", 0);
     if (a.Has("axes")) op.axes = a.Ints("axes");
     return op;
@@ -72,11 +76,13 @@ struct Resize {
     const std::optional<Shape> x = out.Concrete();
     if (by_scales) {
       const Tensor* scales = c.Constant(2);
-      if (scales && scales->size() != static_cast<int64_t>(which.size())) c.Fail("{} scales for {} axes.", scales->size(), which.size());
+      if (scales && scales->size() != static_cast<int64_t>(which.size()))
+        c.Fail("{} scales for {} axes.", scales->size(), which.size());
       for (size_t i = 0; i < which.size(); ++i) {
         Dim& d = out[static_cast<int>(which[i])];
         const float scale = scales ? scales->data<float>()[i] : 1;
-        if (!(scale > 0) || !std::isfinite(scale)) c.Fail("the scale of axis {} is {}, but must be above 0.", which[i], scale);
+        if (!(scale > 0) || !std::isfinite(scale))
+          c.Fail("the scale of axis {} is {}, but must be above 0.", which[i], scale);
         d = scales ? Scaled(c, d, scale, i, which.size()) : Dim::Unknown();
       }
     } else {
@@ -92,7 +98,8 @@ struct Resize {
       }
     }
     const std::optional<Shape> y = out.Concrete();
-    if (x && y && x->size() == 0 && y->size() != 0) c.Fail("{} is empty and cannot become {}.", c.InputName(0), out.ToString());
+    if (x && y && x->size() == 0 && y->size() != 0)
+      c.Fail("{} is empty and cannot become {}.", c.InputName(0), out.ToString());
     c.Out(0, c.Elem(0), std::move(out));
   }
 
@@ -131,17 +138,21 @@ struct Resize {
       if (!roi || roi->size() != static_cast<int64_t>(2 * count)) return Dim::Unknown();
       region = static_cast<float>(RoiAt(*roi, i + count) - RoiAt(*roi, i));
     }
-    if (!d.is_const()) return region == 1 && scale == std::floor(scale) && scale < 1e6f ? d * Dim(static_cast<int64_t>(scale)) : Dim::Unknown();
+    if (!d.is_const())
+      return region == 1 && scale == std::floor(scale) && scale < 1e6f ? d * Dim(static_cast<int64_t>(scale))
+                                                                       : Dim::Unknown();
     // In float, as the scales are: 10 * 0.7f is 7, not a little less.
     const float size = std::floor(static_cast<float>(d.value()) * region * scale);
     if (!(size < 9e18f)) c.Fail("axis {} becomes too large.", i);
     return static_cast<int64_t>(std::max(size, 0.0f));
   }
 
-  void KeepAspect(const std::vector<int64_t>& sizes, const std::vector<int64_t>& which, const Shape& x, SymbolicShape& out) const {
+  void KeepAspect(const std::vector<int64_t>& sizes, const std::vector<int64_t>& which, const Shape& x,
+                  SymbolicShape& out) const {
     double scale = aspect == Aspect::kNotLarger ? INFINITY : 0;
     for (size_t i = 0; i < which.size(); ++i) {
-      const double one = static_cast<double>(sizes[i]) / static_cast<double>(std::max<int64_t>(1, x[static_cast<int>(which[i])]));
+      const double one =
+          static_cast<double>(sizes[i]) / static_cast<double>(std::max<int64_t>(1, x[static_cast<int>(which[i])]));
       scale = aspect == Aspect::kNotLarger ? std::min(scale, one) : std::max(scale, one);
     }
     for (int64_t axis : which) {
@@ -152,8 +163,10 @@ struct Resize {
 
   static double RoiAt(const Tensor& roi, size_t i) {
     return VisitFloat(roi.dtype(), [&]<class T>() -> double {
-      if constexpr (std::is_arithmetic_v<T>) return static_cast<double>(roi.data<T>()[i]);
-      else return static_cast<float>(roi.data<T>()[i]);
+      if constexpr (std::is_arithmetic_v<T>)
+        return static_cast<double>(roi.data<T>()[i]);
+      else
+        return static_cast<float>(roi.data<T>()[i]);
     });
   }
 
@@ -176,7 +189,8 @@ struct Resize {
         kept = i == 0 ? one : aspect == Aspect::kNotLarger ? std::min(kept, one) : std::max(kept, one);
       }
       if (rules.coordinates != CoordinateMode::kCropAndResize) continue;
-      if (!c.Has(1) || c.In(1).size() != static_cast<int64_t>(2 * which.size())) c.Fail("roi must have {} elements.", 2 * which.size());
+      if (!c.Has(1) || c.In(1).size() != static_cast<int64_t>(2 * which.size()))
+        c.Fail("roi must have {} elements.", 2 * which.size());
       a.start = RoiAt(c.In(1), i);
       a.end = RoiAt(c.In(1), i + which.size());
     }
@@ -232,7 +246,8 @@ struct Resize {
     const V* from = now.data<V>();
     for (int64_t i = 0; i < now.size(); ++i) {
       if constexpr (std::is_integral_v<T>) {
-        to[i] = static_cast<T>(std::clamp<double>(std::nearbyint(from[i]), static_cast<double>(std::numeric_limits<T>::min()),
+        to[i] = static_cast<T>(std::clamp<double>(std::nearbyint(from[i]),
+                                                  static_cast<double>(std::numeric_limits<T>::min()),
                                                   std::nextafter(std::ldexp(1.0, std::numeric_limits<T>::digits), 0)));
       } else {
         to[i] = T(from[i]);
@@ -255,33 +270,36 @@ struct Resize {
   static void ResizeOne(const ResizeTaps& taps, const Tensor& x, int axis, Tensor& y, const Threads& threads) {
     const int64_t in = x.shape()[axis], out = y.shape()[axis], inner = x.shape().SizeFrom(axis + 1), n = taps.taps;
     if (inner == 1) {
-      threads.ParallelFor(x.shape().SizeTo(axis), GrainFor(out * n * static_cast<int64_t>(sizeof(V))), [&](int64_t begin, int64_t end) {
-        for (int64_t o = begin; o < end; ++o) {
-          const V* from = x.data<V>() + o * in;
-          V* to = y.data<V>() + o * out;
-          for (int64_t j = 0; j < out; ++j) {
-            V sum = 0;
-            for (int64_t t = j * n; t < (j + 1) * n; ++t) sum += taps.weight[t] * from[taps.index[t]];
-            to[j] = sum;
-          }
-        }
-      });
+      threads.ParallelFor(x.shape().SizeTo(axis), GrainFor(out * n * static_cast<int64_t>(sizeof(V))),
+                          [&](int64_t begin, int64_t end) {
+                            for (int64_t o = begin; o < end; ++o) {
+                              const V* from = x.data<V>() + o * in;
+                              V* to = y.data<V>() + o * out;
+                              for (int64_t j = 0; j < out; ++j) {
+                                V sum = 0;
+                                for (int64_t t = j * n; t < (j + 1) * n; ++t)
+                                  sum += taps.weight[t] * from[taps.index[t]];
+                                to[j] = sum;
+                              }
+                            }
+                          });
       return;
     }
-    threads.ParallelFor(x.shape().SizeTo(axis) * out, GrainFor(inner * n * static_cast<int64_t>(sizeof(V))), [&](int64_t begin, int64_t end) {
-      for (int64_t row = begin; row < end; ++row) {
-        const int64_t first = row % out * n;
-        const V* from = x.data<V>() + row / out * in * inner;
-        V* to = y.data<V>() + row * inner;
-        std::fill_n(to, inner, V(0));
-        for (int64_t t = first; t < first + n; ++t) {
-          const V w = taps.weight[t];
-          const V* line = from + taps.index[t] * inner;
-          if (w == 0) continue;
-          for (int64_t k = 0; k < inner; ++k) to[k] += w * line[k];
-        }
-      }
-    });
+    threads.ParallelFor(x.shape().SizeTo(axis) * out, GrainFor(inner * n * static_cast<int64_t>(sizeof(V))),
+                        [&](int64_t begin, int64_t end) {
+                          for (int64_t row = begin; row < end; ++row) {
+                            const int64_t first = row % out * n;
+                            const V* from = x.data<V>() + row / out * in * inner;
+                            V* to = y.data<V>() + row * inner;
+                            std::fill_n(to, inner, V(0));
+                            for (int64_t t = first; t < first + n; ++t) {
+                              const V w = taps.weight[t];
+                              const V* line = from + taps.index[t] * inner;
+                              if (w == 0) continue;
+                              for (int64_t k = 0; k < inner; ++k) to[k] += w * line[k];
+                            }
+                          }
+                        });
   }
 
   template <class T>

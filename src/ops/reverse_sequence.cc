@@ -19,7 +19,8 @@ struct ReverseSequence {
       const auto batch = c.Axis(batch_axis, x.rank(), "batch_axis"), time = c.Axis(time_axis, x.rank(), "time_axis");
       if (batch == time) c.Fail("batch_axis and time_axis are both {}.", batch);
       if (c.HasRank(1) && c.Shape(1)[0].Differs(x[static_cast<int>(batch)])) {
-        c.Fail("sequence_lens has {} lengths for a batch of {}.", c.Shape(1)[0].ToString(), x[static_cast<int>(batch)].ToString());
+        c.Fail("sequence_lens has {} lengths for a batch of {}.", c.Shape(1)[0].ToString(),
+               x[static_cast<int>(batch)].ToString());
       }
     }
     InferSameAsFirst(c);
@@ -33,20 +34,23 @@ struct ReverseSequence {
     reversed[time] = -strides[time];
     for (int64_t b = 0; b < x.shape()[batch]; ++b) {
       const int64_t length = c.In(1).data<int64_t>()[b], whole = x.shape()[time];
-      if (length < 0 || length > whole) c.Fail("sequence_lens[{}] is {}, but the time axis has size {}.", b, length, whole);
+      if (length < 0 || length > whole)
+        c.Fail("sequence_lens[{}] is {}, but the time axis has size {}.", b, length, whole);
       Shape part = x.shape();
       part[batch] = 1;
       const int64_t first = b * strides[batch];
       part[time] = length;
       const void* last = kernels::At(x.raw(), x.dtype(), first + (length > 0 ? length - 1 : 0) * strides[time]);
-      kernels::StridedCopy(x.dtype(), part, last, reversed, kernels::At(y.raw(), y.dtype(), first), strides, c.threads());
+      kernels::StridedCopy(x.dtype(), part, last, reversed, kernels::At(y.raw(), y.dtype(), first), strides,
+                           c.threads());
       part[time] = whole - length;
       const int64_t rest = first + length * strides[time];
-      kernels::StridedCopy(x.dtype(), part, kernels::At(x.raw(), x.dtype(), rest), strides, kernels::At(y.raw(), y.dtype(), rest),
-                           strides, c.threads());
+      kernels::StridedCopy(x.dtype(), part, kernels::At(x.raw(), x.dtype(), rest), strides,
+                           kernels::At(y.raw(), y.dtype(), rest), strides, c.threads());
     }
   }
 };
-const OpDef kReverseSequence = Define<ReverseSequence>({.name = "ReverseSequence", .since = 28, .min_inputs = 2, .max_inputs = 2});
+const OpDef kReverseSequence =
+    Define<ReverseSequence>({.name = "ReverseSequence", .since = 28, .min_inputs = 2, .max_inputs = 2});
 
 }  // namespace slipway

@@ -24,7 +24,8 @@ struct RotaryEmbedding {
     c.ExpectSameElem(2, 0);
     if (c.Has(3)) c.ExpectElem(3, {DType::kInt64});
     for (int i : {1, 2}) c.ExpectRank(i, c.Has(3) ? 2 : 3, c.Has(3) ? 2 : 3);
-    if (c.HasRank(0) && c.Shape(0).rank() == 3 && heads < 1) c.Fail("an X of three axes needs the attribute 'num_heads'.");
+    if (c.HasRank(0) && c.Shape(0).rank() == 3 && heads < 1)
+      c.Fail("an X of three axes needs the attribute 'num_heads'.");
     if (turned < 0 || turned % 2) c.Fail("attribute 'rotary_embedding_dim' is {}, but must be even.", turned);
     InferSameAsFirst(c);
   }
@@ -40,7 +41,8 @@ struct RotaryEmbedding {
       for (int64_t i = begin; i < end; ++i) {
         for (int64_t h = 0; h < t.heads; ++h) {
           const int64_t at = i / t.seq * t.batch_stride + i % t.seq * t.seq_stride + h * t.head_stride;
-          Turn(x.data<float>() + at, c.Out(0).data<float>() + at, cosines + rows[i] * t.half, sines + rows[i] * t.half, t);
+          Turn(x.data<float>() + at, c.Out(0).data<float>() + at, cosines + rows[i] * t.half, sines + rows[i] * t.half,
+               t);
         }
       }
     });
@@ -66,11 +68,13 @@ struct RotaryEmbedding {
     }
     t.batch_stride = s[1] * s.SizeFrom(2);
     t.half = (turned ? turned : t.size) / 2;
-    if (2 * t.half > t.size || (!turned && t.size % 2)) c.Fail("heads of {} numbers cannot be turned over {}.", t.size, 2 * t.half);
+    if (2 * t.half > t.size || (!turned && t.size % 2))
+      c.Fail("heads of {} numbers cannot be turned over {}.", t.size, 2 * t.half);
     for (int i : {1, 2}) {
       const Shape& cache = c.In(i).shape();
       const bool fits = cache.Back(0) == t.half && (c.Has(3) || (cache[0] == t.batch && cache[1] == t.seq));
-      if (!fits) c.Fail("a cache of {} does not fit X {} with {} numbers turned.", cache.ToString(), s.ToString(), 2 * t.half);
+      if (!fits)
+        c.Fail("a cache of {} does not fit X {} with {} numbers turned.", cache.ToString(), s.ToString(), 2 * t.half);
     }
     return t;
   }
@@ -82,7 +86,8 @@ struct RotaryEmbedding {
       for (size_t i = 0; i < rows.size(); ++i) rows[i] = static_cast<int64_t>(i);
       return rows;
     }
-    if (c.In(3).size() != t.batch * t.seq) c.Fail("position_ids {} must be [{}, {}].", c.In(3).shape().ToString(), t.batch, t.seq);
+    if (c.In(3).size() != t.batch * t.seq)
+      c.Fail("position_ids {} must be [{}, {}].", c.In(3).shape().ToString(), t.batch, t.seq);
     return CheckedIndices(c, c.In(3), std::min(c.In(1).shape()[0], c.In(2).shape()[0]));
   }
 

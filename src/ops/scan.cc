@@ -3,7 +3,8 @@
 
 namespace slipway {
 
-/// Runs its body once for each slice of the scan inputs; carries states on, and stacks what each turn gives besides. ONNX Scan, since 25.
+/// Runs its body once for each slice of the scan inputs; carries states on, and stacks what each turn gives besides.
+/// ONNX Scan, since 25.
 struct Scan {
   std::shared_ptr<Graph> body;
   int64_t inputs = 0;
@@ -31,7 +32,8 @@ struct Scan {
         continue;
       }
       std::vector<Dim> dims = c.Shape(i).dims();
-      const auto at = c.Axis(Pick(input_axes, i - states), static_cast<int64_t>(dims.size()), "an axis in scan_input_axes");
+      const auto at =
+          c.Axis(Pick(input_axes, i - states), static_cast<int64_t>(dims.size()), "an axis in scan_input_axes");
       if (dims[at].Differs(turns)) c.Fail("scan inputs have {} and {} slices.", turns.ToString(), dims[at].ToString());
       if (!turns.is_const()) turns = dims[at];
       dims.erase(dims.begin() + at);
@@ -45,7 +47,8 @@ struct Scan {
         continue;
       }
       std::vector<Dim> dims = out[i].shape.dims();
-      const auto at = c.Axis(Pick(output_axes, i - states), static_cast<int64_t>(dims.size()) + 1, "an axis in scan_output_axes");
+      const auto at =
+          c.Axis(Pick(output_axes, i - states), static_cast<int64_t>(dims.size()) + 1, "an axis in scan_output_axes");
       dims.insert(dims.begin() + at, turns);
       c.Out(i, out[i].elem, std::move(dims));
     }
@@ -83,19 +86,23 @@ struct Scan {
   static int64_t Pick(const std::vector<int64_t>& list, int i) { return list.empty() ? 0 : list[i]; }
 
   void CheckCounts(const InferContext& c) const {
-    if (inputs < 1 || inputs > c.num_inputs()) c.Fail("num_scan_inputs is {}, but the node has {} inputs.", inputs, c.num_inputs());
-    if (static_cast<int>(body->inputs.size()) != c.num_inputs() || static_cast<int>(body->outputs.size()) != c.num_outputs()) {
-      c.Fail("the body takes {} and gives {} values, but the node {} and {}.", body->inputs.size(), body->outputs.size(),
-             c.num_inputs(), c.num_outputs());
+    if (inputs < 1 || inputs > c.num_inputs())
+      c.Fail("num_scan_inputs is {}, but the node has {} inputs.", inputs, c.num_inputs());
+    if (static_cast<int>(body->inputs.size()) != c.num_inputs() ||
+        static_cast<int>(body->outputs.size()) != c.num_outputs()) {
+      c.Fail("the body takes {} and gives {} values, but the node {} and {}.", body->inputs.size(),
+             body->outputs.size(), c.num_inputs(), c.num_outputs());
     }
     const int states = States(c.num_inputs());
     if (states > c.num_outputs()) c.Fail("{} states want as many outputs.", states);
     const auto outputs = static_cast<size_t>(c.num_outputs() - states);
     for (const auto* list : {&input_axes, &input_directions}) {
-      if (!list->empty() && list->size() != static_cast<size_t>(inputs)) c.Fail("{} axes or directions for {} scan inputs.", list->size(), inputs);
+      if (!list->empty() && list->size() != static_cast<size_t>(inputs))
+        c.Fail("{} axes or directions for {} scan inputs.", list->size(), inputs);
     }
     for (const auto* list : {&output_axes, &output_directions}) {
-      if (!list->empty() && list->size() != outputs) c.Fail("{} axes or directions for {} scan outputs.", list->size(), outputs);
+      if (!list->empty() && list->size() != outputs)
+        c.Fail("{} axes or directions for {} scan outputs.", list->size(), outputs);
     }
   }
 
@@ -109,7 +116,8 @@ struct Scan {
     shape.erase(at);
     Tensor slice(x.dtype(), shape);
     const int64_t part[] = {outer, inner}, from[] = {turns * inner, 1}, to[] = {inner, 1};
-    kernels::StridedCopy(x.dtype(), part, kernels::At(x.raw(), x.dtype(), place * inner), from, slice.raw(), to, c.threads());
+    kernels::StridedCopy(x.dtype(), part, kernels::At(x.raw(), x.dtype(), place * inner), from, slice.raw(), to,
+                         c.threads());
     return slice;
   }
 
@@ -119,11 +127,13 @@ struct Scan {
     Shape shape = x.shape();
     shape.insert(at, turns);
     if (turn == 0) stack = Tensor(x.dtype(), shape);
-    if (!(stack.shape() == shape)) c.Fail("scan output {} changes its shape: {} after {}.", i, shape.ToString(), stack.shape().ToString());
+    if (!(stack.shape() == shape))
+      c.Fail("scan output {} changes its shape: {} after {}.", i, shape.ToString(), stack.shape().ToString());
     const int64_t place = Pick(output_directions, i) ? turns - 1 - turn : turn;
     const int64_t outer = shape.SizeTo(at), inner = shape.SizeFrom(at + 1);
     const int64_t part[] = {outer, inner}, from[] = {inner, 1}, to[] = {turns * inner, 1};
-    kernels::StridedCopy(x.dtype(), part, x.raw(), from, kernels::At(stack.raw(), x.dtype(), place * inner), to, c.threads());
+    kernels::StridedCopy(x.dtype(), part, x.raw(), from, kernels::At(stack.raw(), x.dtype(), place * inner), to,
+                         c.threads());
   }
 
   void Empty(RunContext& c, int i, int states) const {

@@ -9,7 +9,9 @@ namespace slipway {
 struct ScatterElements {
   int64_t axis = 0;
   Reduction reduction = Reduction::kNone;
-  static ScatterElements Parse(const Attributes& a) { return {.axis = a.Int("axis", 0), .reduction = ParseReduction(a)}; }
+  static ScatterElements Parse(const Attributes& a) {
+    return {.axis = a.Int("axis", 0), .reduction = ParseReduction(a)};
+  }
 
   void Infer(InferContext& c) const {
     c.ExpectElem(1, kIndexTypes);
@@ -23,7 +25,8 @@ struct ScatterElements {
       for (int i = 0; i < x.rank() && c.HasRank(1); ++i) {
         const Dim& d = c.Shape(1)[i];
         if (c.HasRank(2) && d.Differs(c.Shape(2)[i])) {
-          c.Fail("indices have shape {} and updates {}; they must be equal.", c.Shape(1).ToString(), c.Shape(2).ToString());
+          c.Fail("indices have shape {} and updates {}; they must be equal.", c.Shape(1).ToString(),
+                 c.Shape(2).ToString());
         }
         if (i != at && d.is_const() && x[i].is_const() && d.value() > x[i].value()) {
           c.Fail("indices of shape {} reach over data of shape {} on axis {}.", c.Shape(1).ToString(), x.ToString(), i);
@@ -48,12 +51,13 @@ struct ScatterElements {
     VisitScatter(y.dtype(), reduction, [&]<class T, Reduction R>() {
       T* to = y.data<T>();
       const T* from = updates.data<T>();
-      kernels::ForEachOffset<1>(rows, 0, indices.size() / columns, [&](int64_t row, const std::array<int64_t, 1>& base) {
-        for (int64_t j = 0; j < columns; ++j) {
-          T& place = to[base[0] + index[row * columns + j] * step + j * column_step];
-          place = Reduced<R>(place, from[row * columns + j]);
-        }
-      });
+      kernels::ForEachOffset<1>(rows, 0, indices.size() / columns,
+                                [&](int64_t row, const std::array<int64_t, 1>& base) {
+                                  for (int64_t j = 0; j < columns; ++j) {
+                                    T& place = to[base[0] + index[row * columns + j] * step + j * column_step];
+                                    place = Reduced<R>(place, from[row * columns + j]);
+                                  }
+                                });
     });
   }
 };

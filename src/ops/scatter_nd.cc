@@ -51,11 +51,12 @@ struct ScatterND {
     bool fits = updates.rank() == static_cast<int>(want.size());
     for (int i = 0; fits && i < updates.rank(); ++i) fits = !updates[i].Differs(want[i]);
     if (!fits) {
-      c.Fail("updates has shape {}, but data {} and indices {} want {}.", updates.ToString(), x.ToString(), indices.ToString(),
-             SymbolicShape(want).ToString());
+      c.Fail("updates has shape {}, but data {} and indices {} want {}.", updates.ToString(), x.ToString(),
+             indices.ToString(), SymbolicShape(want).ToString());
     }
   }
 };
-const OpDef kScatterND = Define<ScatterND>({.name = "ScatterND", .since = 18, .min_inputs = 3, .max_inputs = 3, .in_place = 0});
+const OpDef kScatterND =
+    Define<ScatterND>({.name = "ScatterND", .since = 18, .min_inputs = 3, .max_inputs = 3, .in_place = 0});
 
 }  // namespace slipway

@@ -32,7 +32,8 @@ Value Owned(const Value& v) { return v.is_tensor() ? Value(v.tensor().Clone()) :
 int64_t PositionOf(const RunContext& c, int i, int64_t size, bool end) {
   if (c.In(i).size() != 1) c.Fail("the position must have one element, but has shape {}.", c.In(i).shape().ToString());
   const int64_t position = ToInts(c.In(i))[0];
-  if (position < -size || position >= size + (end ? 1 : 0)) c.Fail("position {} is out of range for a sequence of {}.", position, size);
+  if (position < -size || position >= size + (end ? 1 : 0))
+    c.Fail("position {} is out of range for a sequence of {}.", position, size);
   return position < 0 ? position + size : position;
 }
 
@@ -51,7 +52,8 @@ struct SequenceConstruct {
     c.SetOut(0, Value(std::move(sequence)));
   }
 };
-const OpDef kSequenceConstruct = Define<SequenceConstruct>({.name = "SequenceConstruct", .since = 11, .max_inputs = kVariadic});
+const OpDef kSequenceConstruct =
+    Define<SequenceConstruct>({.name = "SequenceConstruct", .since = 11, .max_inputs = kVariadic});
 
 /// A sequence of nothing. ONNX SequenceEmpty, since 11.
 struct SequenceEmpty {
@@ -60,7 +62,8 @@ struct SequenceEmpty {
   void Infer(InferContext& c) const { c.Out(0, Type::SequenceOf(Type::TensorOf(ToDType(c, dtype, "dtype")))); }
   void Run(RunContext& c) const { c.SetOut(0, Value(Sequence())); }
 };
-const OpDef kSequenceEmpty = Define<SequenceEmpty>({.name = "SequenceEmpty", .since = 11, .min_inputs = 0, .max_inputs = 0});
+const OpDef kSequenceEmpty =
+    Define<SequenceEmpty>({.name = "SequenceEmpty", .since = 11, .min_inputs = 0, .max_inputs = 0});
 
 /// The value at a position, counted from the end where negative. ONNX SequenceAt, since 11.
 struct SequenceAt {
@@ -99,7 +102,8 @@ struct SequenceInsert {
     c.SetOut(0, Value(std::move(sequence)));
   }
 };
-const OpDef kSequenceInsert = Define<SequenceInsert>({.name = "SequenceInsert", .since = 11, .min_inputs = 2, .max_inputs = 3});
+const OpDef kSequenceInsert =
+    Define<SequenceInsert>({.name = "SequenceInsert", .since = 11, .min_inputs = 2, .max_inputs = 3});
 
 /// A sequence without the value at a position, or without the last. ONNX SequenceErase, since 11.
 struct SequenceErase {
@@ -140,7 +144,8 @@ struct OptionalHasElement {
   void Infer(InferContext& c) const { c.Out(0, DType::kBool, SymbolicShape(Shape{})); }
   void Run(RunContext& c) const { *c.Out(0).data<bool>() = c.Has(0) && !c.InValue(0).empty(); }
 };
-const OpDef kOptionalHasElement = Define<OptionalHasElement>({.name = "OptionalHasElement", .since = 28, .min_inputs = 0});
+const OpDef kOptionalHasElement =
+    Define<OptionalHasElement>({.name = "OptionalHasElement", .since = 28, .min_inputs = 0});
 
 /// What an optional holds; anything else as it is. ONNX OptionalGetElement, since 28.
 struct OptionalGetElement {

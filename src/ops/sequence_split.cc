@@ -39,8 +39,10 @@ struct ConcatFromSequence {
     for (Dim& d : dims) {
       if (!d.is_const()) d = Dim::Unknown();
     }
-    if (new_axis) dims.insert(dims.begin() + at, Dim::Unknown());
-    else dims[at] = Dim::Unknown();
+    if (new_axis)
+      dims.insert(dims.begin() + at, Dim::Unknown());
+    else
+      dims[at] = Dim::Unknown();
     c.Out(0, t.element->elem, std::move(dims));
   }
   void Run(RunContext& c) const {
@@ -58,7 +60,9 @@ struct ConcatFromSequence {
       if (new_axis && s.rank() + 1 == rank) s.insert(at, 1);
       bool fits = s.rank() == shape.rank() && part.tensor().dtype() == first.dtype();
       for (int i = 0; fits && i < rank; ++i) fits = (i == at && !new_axis) || s[i] == shape[i];
-      if (!fits) c.Fail("tensors of shapes {} and {} cannot be joined on axis {}.", first.shape().ToString(), part.tensor().shape().ToString(), at);
+      if (!fits)
+        c.Fail("tensors of shapes {} and {} cannot be joined on axis {}.", first.shape().ToString(),
+               part.tensor().shape().ToString(), at);
       total += s[at];
     }
     shape[at] = total;
@@ -67,28 +71,34 @@ struct ConcatFromSequence {
 };
 const OpDef kConcatFromSequence = Define<ConcatFromSequence>({.name = "ConcatFromSequence", .since = 11});
 
-/// Cuts a tensor along an axis into a sequence: pieces of the given lengths, of one length, or single slices. ONNX SplitToSequence,
-/// since 24.
+/// Cuts a tensor along an axis into a sequence: pieces of the given lengths, of one length, or single slices. ONNX
+/// SplitToSequence, since 24.
 struct SplitToSequence {
   int64_t axis = 0;
   bool keep = true;
-  static SplitToSequence Parse(const Attributes& a) { return {.axis = a.Int("axis", 0), .keep = a.Int("keepdims", 1) != 0}; }
+  static SplitToSequence Parse(const Attributes& a) {
+    return {.axis = a.Int("axis", 0), .keep = a.Int("keepdims", 1) != 0};
+  }
 
   void Infer(InferContext& c) const {
     if (c.Has(1)) c.ExpectElem(1, kIndexTypes);
     if (!c.HasRank(0)) return c.Out(0, Type::SequenceOf(Type::TensorOf(c.Elem(0))));
     std::vector<Dim> dims = c.Shape(0).dims();
     const auto at = c.Axis(axis, static_cast<int64_t>(dims.size()));
-    if (c.Has(1)) dims[at] = Dim::Unknown();
-    else if (keep) dims[at] = 1;
-    else dims.erase(dims.begin() + at);
+    if (c.Has(1))
+      dims[at] = Dim::Unknown();
+    else if (keep)
+      dims[at] = 1;
+    else
+      dims.erase(dims.begin() + at);
     c.Out(0, Type::SequenceOf(Type::TensorOf(c.Elem(0), std::move(dims))));
   }
 
   void Run(RunContext& c) const {
     const Tensor& x = c.In(0);
     const int at = ModAxis(axis, x.shape().rank());
-    const int64_t size = x.shape()[at], outer = x.shape().SizeTo(at), row = x.shape().SizeFrom(at), inner = x.shape().SizeFrom(at + 1);
+    const int64_t size = x.shape()[at], outer = x.shape().SizeTo(at), row = x.shape().SizeFrom(at),
+                  inner = x.shape().SizeFrom(at + 1);
     Sequence pieces;
     int64_t begin = 0;
     for (const int64_t length : Lengths(c, size)) {
@@ -96,7 +106,8 @@ struct SplitToSequence {
       shape[at] = length;
       Tensor piece(x.dtype(), shape);
       const int64_t part[] = {outer, length * inner}, from[] = {row, 1}, to[] = {length * inner, 1};
-      kernels::StridedCopy(x.dtype(), part, kernels::At(x.raw(), x.dtype(), begin * inner), from, piece.raw(), to, c.threads());
+      kernels::StridedCopy(x.dtype(), part, kernels::At(x.raw(), x.dtype(), begin * inner), from, piece.raw(), to,
+                           c.threads());
       if (!c.Has(1) && !keep) shape.erase(at);
       pieces.push_back(piece.Reshaped(shape));
       begin += length;

@@ -8,8 +8,8 @@
 
 namespace slipway {
 
-/// The contents of an int32 or int64 input of at most 64 elements and one axis, as numbers or symbols: more than that is data,
-/// not a shape.
+/// The contents of an int32 or int64 input of at most 64 elements and one axis, as numbers or symbols: more than that
+/// is data, not a shape.
 std::optional<SymbolicInts> ShapeInts(const InferContext& c, int i);
 
 /// The same of a boolean input, as 0 and 1.

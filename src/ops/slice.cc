@@ -45,7 +45,10 @@ std::optional<Dim> SymbolicSize(const Dim& size, const Dim& start, const Dim& en
   if (step < 0) return std::nullopt;
   const auto first = Clamped(start, size), last = Clamped(end, size);
   if (!first || !last) return std::nullopt;
-  const Dim length = *first == Dim(0) ? *last : *last == *first ? Dim(0) : *last == size ? size - *first : Max(*last - *first, 0);
+  const Dim length = *first == Dim(0)  ? *last
+                     : *last == *first ? Dim(0)
+                     : *last == size   ? size - *first
+                                       : Max(*last - *first, 0);
   return step == 1 ? length : CeilDiv(length, step);
 }
 

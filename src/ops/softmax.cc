@@ -13,7 +13,8 @@ namespace {
 /// A tensor seen as [outer, size, inner] about an axis.
 struct AroundAxis {
   int64_t outer, size, inner;
-  AroundAxis(const Shape& shape, int axis) : outer(shape.SizeTo(axis)), size(shape[axis]), inner(shape.SizeFrom(axis + 1)) {}
+  AroundAxis(const Shape& shape, int axis)
+      : outer(shape.SizeTo(axis)), size(shape[axis]), inner(shape.SizeFrom(axis + 1)) {}
 };
 
 /// Calls f(first element) for each row along the axis; its elements lie `inner` apart.
@@ -58,7 +59,8 @@ struct SoftmaxOf : AxisOp {
     if (x.size() == 0) return;
     const AroundAxis t = Around(c);
     if (x.dtype() == DType::kFloat) {
-      return kernels::SoftmaxFloat(x.data<float>(), c.Out(0).data<float>(), t.outer, t.size, t.inner, kLog, c.threads());
+      return kernels::SoftmaxFloat(x.data<float>(), c.Out(0).data<float>(), t.outer, t.size, t.inner, kLog,
+                                   c.threads());
     }
     ForEachRow(t, c.threads(), [&](int64_t at) {
       SoftmaxRow(x.data<double>() + at, c.Out(0).data<double>() + at, t.size, t.inner, kLog);
@@ -69,7 +71,8 @@ struct SoftmaxOf : AxisOp {
 }  // namespace
 
 const OpDef kSoftmax = Define<SoftmaxOf<false>>({.name = "Softmax", .since = 13, .types = kFloatTypes, .in_place = 0});
-const OpDef kLogSoftmax = Define<SoftmaxOf<true>>({.name = "LogSoftmax", .since = 13, .types = kFloatTypes, .in_place = 0});
+const OpDef kLogSoftmax =
+    Define<SoftmaxOf<true>>({.name = "LogSoftmax", .since = 13, .types = kFloatTypes, .in_place = 0});
 
 /// 1 at the first of the greatest along the axis, 0 elsewhere. ONNX Hardmax, since 13.
 struct Hardmax : AxisOp {
@@ -110,7 +113,8 @@ struct LpNormalization : AxisOp {
         const T* x = c.In(0).data<T>() + at;
         T* y = c.Out(0).data<T>() + at;
         double sum = 0;
-        for (int64_t i = 0; i < t.size; ++i) sum += p == 1 ? std::abs(x[i * t.inner]) : double{x[i * t.inner]} * x[i * t.inner];
+        for (int64_t i = 0; i < t.size; ++i)
+          sum += p == 1 ? std::abs(x[i * t.inner]) : double{x[i * t.inner]} * x[i * t.inner];
         const double norm = p == 1 ? sum : std::sqrt(sum);
         for (int64_t i = 0; i < t.size; ++i) y[i * t.inner] = norm == 0 ? T(0) : static_cast<T>(x[i * t.inner] / norm);
       });

@@ -46,7 +46,8 @@ struct Split {
       const int64_t length = c.Has(1) ? given[i] : std::clamp<int64_t>(size - begin, 0, chunk);
       if (c.HasOut(i)) {
         const int64_t shape[] = {outer, length * inner}, from[] = {row, 1}, to[] = {length * inner, 1};
-        kernels::StridedCopy(x.dtype(), shape, kernels::At(x.raw(), x.dtype(), begin * inner), from, c.Out(i).raw(), to, c.threads());
+        kernels::StridedCopy(x.dtype(), shape, kernels::At(x.raw(), x.dtype(), begin * inner), from, c.Out(i).raw(), to,
+                             c.threads());
       }
       begin += length;
     }
@@ -57,13 +58,15 @@ struct Split {
     const int n = c.num_outputs();
     const auto lengths = c.Ints(1);
     if (!lengths) return std::vector<Dim>(n, Dim::Unknown());
-    if (static_cast<int>(lengths->size()) != n) c.Fail("split has {} lengths, but there are {} outputs.", lengths->size(), n);
+    if (static_cast<int>(lengths->size()) != n)
+      c.Fail("split has {} lengths, but there are {} outputs.", lengths->size(), n);
     Dim sum = 0;
     for (const Dim& d : *lengths) {
       if (d.is_const() && d.value() < 0) c.Fail("split has the negative length {}.", d.value());
       sum = sum + d;
     }
-    if (sum.Differs(size)) c.Fail("the lengths in split sum to {}, but the axis has size {}.", sum.ToString(), size.ToString());
+    if (sum.Differs(size))
+      c.Fail("the lengths in split sum to {}, but the axis has size {}.", sum.ToString(), size.ToString());
     return *lengths;
   }
   std::vector<Dim> Even(const InferContext& c, const Dim& size) const {
@@ -83,7 +86,6 @@ struct Split {
     return lengths;
   }
 };
-const OpDef kSplit =
-    Define<Split>({.name = "Split", .since = 18, .max_inputs = 2, .max_outputs = kVariadic});
+const OpDef kSplit = Define<Split>({.name = "Split", .since = 18, .max_inputs = 2, .max_outputs = kVariadic});
 
 }  // namespace slipway

@@ -30,7 +30,8 @@ struct Squeeze {
       const auto out = UniqueAxes(c, *axes, x.rank());
       for (int i = 0; i < x.rank(); ++i) {
         const bool goes = std::find(out.begin(), out.end(), i) != out.end();
-        if (goes && x[i].Differs(1)) c.Fail("axis {} of {} has size {}, and only 1 can go.", i, c.InputName(0), x[i].ToString());
+        if (goes && x[i].Differs(1))
+          c.Fail("axis {} of {} has size {}, and only 1 can go.", i, c.InputName(0), x[i].ToString());
         if (!goes) dims.push_back(x[i]);
       }
     }
@@ -75,6 +76,7 @@ struct Unsqueeze {
     return SymbolicShape::OfRank(c.Shape(0).rank() + static_cast<int>(more.value()));
   }
 };
-const OpDef kUnsqueeze = Define<Unsqueeze>({.name = "Unsqueeze", .since = 25, .min_inputs = 2, .max_inputs = 2, .alias = true});
+const OpDef kUnsqueeze =
+    Define<Unsqueeze>({.name = "Unsqueeze", .since = 25, .min_inputs = 2, .max_inputs = 2, .alias = true});
 
 }  // namespace slipway

@@ -4,7 +4,8 @@
 
 namespace slipway {
 
-/// Writes each batch item's update into its cache from write_indices[b] on, along the sequence axis. ONNX TensorScatter, since 24.
+/// Writes each batch item's update into its cache from write_indices[b] on, along the sequence axis. ONNX
+/// TensorScatter, since 24.
 struct TensorScatter {
   bool circular = false;
   int64_t axis = -2;
@@ -59,7 +60,8 @@ struct TensorScatter {
     for (int i = 0; i < x.rank() && c.HasRank(1); ++i) {
       const Dim& d = c.Shape(1)[i];
       const bool longer = d.is_const() && x[i].is_const() && d.value() > x[i].value();
-      if (i == at ? longer : d.Differs(x[i])) c.Fail("an update of shape {} does not fit a cache of {}.", c.Shape(1).ToString(), x.ToString());
+      if (i == at ? longer : d.Differs(x[i]))
+        c.Fail("an update of shape {} does not fit a cache of {}.", c.Shape(1).ToString(), x.ToString());
     }
   }
 };

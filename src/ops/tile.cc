@@ -12,7 +12,8 @@ struct Tile {
     const SymbolicShape& x = c.Shape(0);
     const auto repeats = c.Ints(1);
     if (!repeats) return c.Out(0, c.Elem(0), SymbolicShape::OfRank(x.rank()));
-    if (static_cast<int>(repeats->size()) != x.rank()) c.Fail("{} repeats for {} of rank {}.", repeats->size(), c.InputName(0), x.rank());
+    if (static_cast<int>(repeats->size()) != x.rank())
+      c.Fail("{} repeats for {} of rank {}.", repeats->size(), c.InputName(0), x.rank());
     std::vector<Dim> dims;
     for (int i = 0; i < x.rank(); ++i) {
       const Dim& r = (*repeats)[i];

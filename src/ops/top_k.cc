@@ -24,8 +24,8 @@ bool Before(const Entry<T>& a, const Entry<T>& b) {
   return Largest ? a.value > b.value : a.value < b.value;
 }
 
-/// The k first of n elements, `stride` apart, in order. Few of many: a heap of k whose worst is on top, which nearly all
-/// elements fail to beat; otherwise a partition.
+/// The k first of n elements, `stride` apart, in order. Few of many: a heap of k whose worst is on top, which nearly
+/// all elements fail to beat; otherwise a partition.
 template <bool Largest, class T>
 void Select(std::vector<Entry<T>>& entries, int64_t n, int64_t k, const auto& value_at) {
   const auto before = Before<Largest, T>;

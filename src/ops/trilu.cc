@@ -5,13 +5,15 @@
 
 namespace slipway {
 
-/// Keeps the upper or lower triangle of the last two axes, from the k-th diagonal on; the rest is zero. ONNX Trilu, since 14.
+/// Keeps the upper or lower triangle of the last two axes, from the k-th diagonal on; the rest is zero. ONNX Trilu,
+/// since 14.
 struct Trilu {
   bool upper = true;
   static Trilu Parse(const Attributes& a) { return {.upper = a.Int("upper", 1) != 0}; }
 
   void Infer(InferContext& c) const {
-    if (c.HasRank(0) && c.Shape(0).rank() < 2) c.Fail("{} has rank {}, but needs 2 or more.", c.InputName(0), c.Shape(0).rank());
+    if (c.HasRank(0) && c.Shape(0).rank() < 2)
+      c.Fail("{} has rank {}, but needs 2 or more.", c.InputName(0), c.Shape(0).rank());
     if (c.Has(1)) {
       c.ExpectElem(1, {DType::kInt64});
       ConstInt(c, 1);

@@ -106,11 +106,12 @@ constexpr TypeSet kSignedNumbers = kFloatTypes | kSignedTypes;
 
 #define PLAIN(expression) [](auto x, [[maybe_unused]] auto a, [[maybe_unused]] auto b) { return expression; }
 
-const OpDef kAbs = DefineUnary<FastWithIntegers(UnaryOp::kAbs), PLAIN(x < 0 ? Negated(x) : x == 0 ? decltype(x)(0) : x)>(
-    "Abs", 13, kNumericTypes);
-const OpDef kSign =
-    DefineUnary<FastWithIntegers(UnaryOp::kSign), PLAIN(SignOf(x))>("Sign", 13, kNumericTypes);
-const OpDef kRelu = DefineUnary<FastWithIntegers(UnaryOp::kRelu), PLAIN(x < 0 ? static_cast<decltype(x)>(0) : x)>("Relu", 14, kSignedNumbers);
+const OpDef kAbs = DefineUnary<FastWithIntegers(UnaryOp::kAbs), PLAIN(x < 0    ? Negated(x)
+                                                                      : x == 0 ? decltype(x)(0)
+                                                                               : x)>("Abs", 13, kNumericTypes);
+const OpDef kSign = DefineUnary<FastWithIntegers(UnaryOp::kSign), PLAIN(SignOf(x))>("Sign", 13, kNumericTypes);
+const OpDef kRelu = DefineUnary<FastWithIntegers(UnaryOp::kRelu), PLAIN(x < 0 ? static_cast<decltype(x)>(0) : x)>(
+    "Relu", 14, kSignedNumbers);
 
 const OpDef kExp = DefineUnary<Fast(UnaryOp::kExp), PLAIN(std::exp(x))>("Exp", 13);
 const OpDef kLog = DefineUnary<Fast(UnaryOp::kLog), PLAIN(std::log(x))>("Log", 13);
@@ -126,17 +127,18 @@ const OpDef kTanh = DefineUnary<Fast(UnaryOp::kTanh), PLAIN(std::tanh(x))>("Tanh
 const OpDef kLeakyRelu =
     DefineUnary<Fast(UnaryOp::kLeakyRelu, {"alpha", 0.01f}), PLAIN(x < 0 ? a * x : x)>("LeakyRelu", 16);
 const OpDef kThresholdedRelu =
-    DefineUnary<Fast(UnaryOp::kThresholdedRelu, {"alpha", 1}), PLAIN(x <= a ? decltype(x)(0) : x)>("ThresholdedRelu", 22);
+    DefineUnary<Fast(UnaryOp::kThresholdedRelu, {"alpha", 1}), PLAIN(x <= a ? decltype(x)(0) : x)>("ThresholdedRelu",
+                                                                                                   22);
 const OpDef kElu = DefineUnary<Fast(UnaryOp::kElu, {"alpha", 1}), PLAIN(x < 0 ? a * std::expm1(x) : x)>("Elu", 22);
-const OpDef kSelu = DefineUnary<Fast(UnaryOp::kSelu, {"alpha", 1.67326319217681884765625f}, {"gamma", 1.05070102214813232421875f}),
-                                PLAIN(b*(x <= 0 ? a * std::expm1(x) : x))>("Selu", 22);
-const OpDef kCelu = DefineUnary<Fast(UnaryOp::kCelu, {"alpha", 1}),
-                                PLAIN(CeluOf(x, a))>("Celu", 28);
-const OpDef kHardSigmoid =
-    DefineUnary<Fast(UnaryOp::kHardSigmoid, {"alpha", 0.2f}, {"beta", 0.5f}), PLAIN(Bounded<decltype(x)>(a* x + b, 0, 1))>(
-        "HardSigmoid", 22);
+const OpDef kSelu =
+    DefineUnary<Fast(UnaryOp::kSelu, {"alpha", 1.67326319217681884765625f}, {"gamma", 1.05070102214813232421875f}),
+                PLAIN(b*(x <= 0 ? a * std::expm1(x) : x))>("Selu", 22);
+const OpDef kCelu = DefineUnary<Fast(UnaryOp::kCelu, {"alpha", 1}), PLAIN(CeluOf(x, a))>("Celu", 28);
+const OpDef kHardSigmoid = DefineUnary<Fast(UnaryOp::kHardSigmoid, {"alpha", 0.2f}, {"beta", 0.5f}),
+                                       PLAIN(Bounded<decltype(x)>(a* x + b, 0, 1))>("HardSigmoid", 22);
 const OpDef kHardSwish =
-    DefineUnary<Fast(UnaryOp::kHardSwish), PLAIN(x* Bounded<decltype(x)>(x / 6 + decltype(x)(0.5), 0, 1))>("HardSwish", 22);
+    DefineUnary<Fast(UnaryOp::kHardSwish), PLAIN(x* Bounded<decltype(x)>(x / 6 + decltype(x)(0.5), 0, 1))>("HardSwish",
+                                                                                                           22);
 const OpDef kSoftplus = DefineUnary<Fast(UnaryOp::kSoftplus), PLAIN(LogOnePlusExp(x))>("Softplus", 22);
 const OpDef kSoftsign = DefineUnary<Fast(UnaryOp::kSoftsign), PLAIN(x / (1 + std::abs(x)))>("Softsign", 22);
 const OpDef kMish = DefineUnary<Fast(UnaryOp::kMish), PLAIN(x* std::tanh(LogOnePlusExp(x)))>("Mish", 22);
@@ -177,7 +179,8 @@ struct Gelu {
   bool tanh = false;
   static Gelu Parse(const Attributes& a) {
     const std::string how = a.String("approximate", "none");
-    if (how != "none" && how != "tanh") throw Error(Code::kBadGraph, fmt::format("approximate is '{}', not none or tanh", how));
+    if (how != "none" && how != "tanh")
+      throw Error(Code::kBadGraph, fmt::format("approximate is '{}', not none or tanh", how));
     return {.tanh = how == "tanh"};
   }
   void Infer(InferContext& c) const { InferSameAsFirst(c); }
@@ -185,7 +188,7 @@ struct Gelu {
     if (tanh) {
       Unary<Fast(UnaryOp::kGeluTanh), PLAIN(GeluTanhOf(x))>().Run(c);
     } else {
-      Unary<Fast(UnaryOp::kGelu), PLAIN(x*(1 + std::erf(x * decltype(x)(std::numbers::sqrt2 / 2))) / 2)>().Run(c);
+      Unary<Fast(UnaryOp::kGelu), PLAIN(x * (1 + std::erf(x * decltype(x)(std::numbers::sqrt2 / 2))) / 2)>().Run(c);
     }
   }
 };
@@ -204,7 +207,8 @@ struct Clip {
     if (RunHalvesInFloat(c, [&](RunContext& wide) { Run(wide); })) return;
     const Tensor& x = c.In(0);
     for (int i = 1; i <= 2; ++i) {
-      if (c.Has(i) && c.In(i).size() != 1) c.Fail("a bound must have one element, but has shape {}.", c.In(i).shape().ToString());
+      if (c.Has(i) && c.In(i).size() != 1)
+        c.Fail("a bound must have one element, but has shape {}.", c.In(i).shape().ToString());
     }
     VisitNumeric(x.dtype(), [&]<class T>() {
       if constexpr (std::is_arithmetic_v<T>) {

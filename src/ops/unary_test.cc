@@ -23,7 +23,9 @@ double LogOnePlusExp(double x) { return std::log1p(std::exp(x)); }
 const Case kCases[] = {
     {"Abs", [](double x) { return std::abs(x); }},
     {"Neg", [](double x) { return -x; }},
-    {"Sign", [](double x) { return x > 0 ? 1.0 : x < 0 ? -1.0 : 0.0; }},
+    {"Sign", [](double x) { return x > 0   ? 1.0
+                                   : x < 0 ? -1.0
+                                           : 0.0; }},
     {"Exp", [](double x) { return std::exp(x); }},
     {"Log", [](double x) { return std::log(x); }, {}, {0.1, 1, 20}},
     {"Sqrt", [](double x) { return std::sqrt(x); }, {}, {0, 1, 20}},
@@ -47,12 +49,15 @@ const Case kCases[] = {
     {"Mish", [](double x) { return x * std::tanh(LogOnePlusExp(x)); }},
     {"Swish", [](double x) { return x / (1 + std::exp(-0.5 * x)); }, {{"alpha", 0.5f}}},
     {"Gelu", [](double x) { return x * (1 + std::erf(x / std::sqrt(2.0))) / 2; }},
-    {"Gelu", [](double x) { return x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x))) / 2; },
+    {"Gelu",
+     [](double x) { return x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x))) / 2; },
      {{"approximate", std::string("tanh")}}},
     {"Sin", [](double x) { return std::sin(x); }},
     {"Atan", [](double x) { return std::atan(x); }},
     {"Acosh", [](double x) { return std::acosh(x); }, {}, {1, 2, 30}},
-    {"Shrink", [](double x) { return x < -1 ? x + 0.5 : x > 1 ? x - 0.5 : 0; }, {{"lambd", 1.f}, {"bias", 0.5f}}},
+    {"Shrink", [](double x) { return x < -1  ? x + 0.5
+                                     : x > 1 ? x - 0.5
+                                             : 0; }, {{"lambd", 1.f}, {"bias", 0.5f}}},
 };
 
 template <class T>
@@ -62,7 +67,8 @@ void Check(const Case& k, double bound) {
   const Tensor y = RunOp1({k.op, {Tensor::From<T>({static_cast<int64_t>(x.size())}, x)}, k.attributes});
   for (size_t i = 0; i < x.size(); ++i) {
     const double want = k.f(k.x[i]);
-    EXPECT_NEAR(static_cast<double>(static_cast<float>(y.data<T>()[i])), want, bound * (1 + std::abs(want))) << k.op << " of " << k.x[i];
+    EXPECT_NEAR(static_cast<double>(static_cast<float>(y.data<T>()[i])), want, bound * (1 + std::abs(want)))
+        << k.op << " of " << k.x[i];
   }
 }
 
@@ -85,12 +91,14 @@ TEST(Unary, Integers) {
 }
 
 TEST(Clip, Bounds) {
-  const Tensor x = Tensor::From<float>({4}, {-2, 0, 2, 9}), low = Tensor::From<float>({}, {-1}), high = Tensor::From<float>({}, {3});
+  const Tensor x = Tensor::From<float>({4}, {-2, 0, 2, 9}), low = Tensor::From<float>({}, {-1}),
+               high = Tensor::From<float>({}, {3});
   EXPECT_THAT(ToVector<float>(RunOp1({"Clip", {x, low, high}})), ElementsAreArray({-1, 0, 2, 3}));
   EXPECT_THAT(ToVector<float>(RunOp1({"Clip", {x, Value(), high}})), ElementsAreArray({-2, 0, 2, 3}));
   EXPECT_THAT(ToVector<float>(RunOp1({"Clip", {x, high, low}})), ElementsAreArray({-1, -1, -1, -1}));
-  EXPECT_THAT(ToVector<uint8_t>(RunOp1({"Clip", {Tensor::From<uint8_t>({2}, {1, 200}), Tensor::From<uint8_t>({}, {5})}})),
-              ElementsAreArray({5, 200}));
+  EXPECT_THAT(
+      ToVector<uint8_t>(RunOp1({"Clip", {Tensor::From<uint8_t>({2}, {1, 200}), Tensor::From<uint8_t>({}, {5})}})),
+      ElementsAreArray({5, 200}));
 }
 
 }  // namespace

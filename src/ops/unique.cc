@@ -22,8 +22,8 @@ int Order(const T& a, const T& b) {
 
 }  // namespace
 
-/// The distinct elements (subtensors along an axis), sorted or by first occurrence, with where they first are, which one each
-/// place holds, and how many there are. ONNX Unique, since 28.
+/// The distinct elements (subtensors along an axis), sorted or by first occurrence, with where they first are, which
+/// one each place holds, and how many there are. ONNX Unique, since 28.
 struct Unique {
   std::optional<int64_t> axis;
   bool sorted = true;
@@ -98,8 +98,8 @@ struct Unique {
   }
 
   template <class T>
-  void Give(RunContext& c, const std::vector<int64_t>& first, const std::vector<int64_t>& counts, const std::vector<int64_t>& group,
-            int at, int64_t places, int64_t outer, int64_t inner) const {
+  void Give(RunContext& c, const std::vector<int64_t>& first, const std::vector<int64_t>& counts,
+            const std::vector<int64_t>& group, int at, int64_t places, int64_t outer, int64_t inner) const {
     const auto n = static_cast<int64_t>(first.size());
     std::vector<int64_t> ordered(n), rank(n);
     std::iota(ordered.begin(), ordered.end(), 0);
@@ -124,7 +124,7 @@ struct Unique {
     vector(3, n, [&](int64_t i) { return counts[ordered[i]]; });
   }
 };
-const OpDef kUnique = Define<Unique>({.name = "Unique", .since = 28, .max_outputs = 4,
-                                      .types = kNumericTypes | TypeSet{DType::kBool, DType::kString}});
+const OpDef kUnique = Define<Unique>(
+    {.name = "Unique", .since = 28, .max_outputs = 4, .types = kNumericTypes | TypeSet{DType::kBool, DType::kString}});
 
 }  // namespace slipway

@@ -62,7 +62,8 @@ struct Where {
     for (int k = 0; k < 3; ++k) strides[k] = BroadcastStrides(c.In(k).shape(), out.shape());
     std::vector<kernels::Axis<3>> axes;
     for (int i = out.shape().rank() - 1; i >= 0; --i) {
-      if (out.shape()[i] != 1) kernels::JoinAxis<3>(axes, {out.shape()[i], {strides[0][i], strides[1][i], strides[2][i]}});
+      if (out.shape()[i] != 1)
+        kernels::JoinAxis<3>(axes, {out.shape()[i], {strides[0][i], strides[1][i], strides[2][i]}});
     }
     if (axes.empty()) axes.push_back({1, {0, 0, 0}});
     const kernels::Axis<3> inner = axes.front();
@@ -110,6 +111,7 @@ struct Where {
     if (auto known = AllKnown(ints)) c.OutInts(0, *std::move(known));
   }
 };
-const OpDef kWhere = Define<Where>({.name = "Where", .since = 16, .min_inputs = 3, .max_inputs = 3, .types = {DType::kBool}});
+const OpDef kWhere =
+    Define<Where>({.name = "Where", .since = 16, .min_inputs = 3, .max_inputs = 3, .types = {DType::kBool}});
 
 }  // namespace slipway

@@ -14,7 +14,8 @@ WindowAttributes WindowAttributes::Parse(const Attributes& a) {
   } else if (pad == "VALID") {
     w.auto_pad = AutoPad::kValid;
   } else if (pad != "NOTSET" && !pad.empty()) {
-    throw Error(Code::kBadGraph, fmt::format("attribute 'auto_pad' is '{}', but must be NOTSET, SAME_UPPER, SAME_LOWER or VALID", pad));
+    throw Error(Code::kBadGraph,
+                fmt::format("attribute 'auto_pad' is '{}', but must be NOTSET, SAME_UPPER, SAME_LOWER or VALID", pad));
   }
   w.kernel = a.Ints("kernel_shape");
   w.strides = a.Ints("strides");
@@ -28,7 +29,8 @@ void WindowAttributes::Complete(const InferContext& c, int rank) {
   if (rank < 1) c.Fail("{} has no spatial axes.", c.InputName(0));
   const auto fill = [&](std::vector<int64_t>& list, const char* name, size_t count, int64_t otherwise, int64_t least) {
     if (list.empty()) list.assign(count, otherwise);
-    if (list.size() != count) c.Fail("attribute '{}' has {} values, but {} spatial axes want {}.", name, list.size(), rank, count);
+    if (list.size() != count)
+      c.Fail("attribute '{}' has {} values, but {} spatial axes want {}.", name, list.size(), rank, count);
     // Far beyond any image, and small enough that no sum below overflows.
     constexpr int64_t kMost = int64_t{1} << 31;
     for (int64_t v : list) {
@@ -47,12 +49,15 @@ Dim WindowAttributes::OutputSize(const InferContext& c, int axis, const Dim& siz
   const int rank = static_cast<int>(kernel.size());
   const Dim stride = strides[axis];
   if (auto_pad == AutoPad::kSameUpper || auto_pad == AutoPad::kSameLower) return CeilDiv(size, stride);
-  const int64_t begin = auto_pad == AutoPad::kValid ? 0 : pads[axis], end = auto_pad == AutoPad::kValid ? 0 : pads[axis + rank];
+  const int64_t begin = auto_pad == AutoPad::kValid ? 0 : pads[axis],
+                end = auto_pad == AutoPad::kValid ? 0 : pads[axis + rank];
   const Dim room = size + (begin + end - Extent(axis));
   if (room.is_const() && room.value() < 0) {
     if (size == Dim(0)) return 0;
     // In ceil mode a window that is cut off by the end still counts, if it begins inside.
-    if (!ceil_mode) c.Fail("a window of {} does not fit axis {} of {}, which is {} with its padding.", Extent(axis), axis + 2, c.InputName(0), (size + (begin + end)).ToString());
+    if (!ceil_mode)
+      c.Fail("a window of {} does not fit axis {} of {}, which is {} with its padding.", Extent(axis), axis + 2,
+             c.InputName(0), (size + (begin + end)).ToString());
   }
   if (!ceil_mode) return FloorDiv(room, stride) + 1;
   const Dim positions = CeilDiv(room, stride) + 1;
@@ -76,8 +81,8 @@ int64_t WindowAttributes::PadEnd(int axis, int64_t size, int64_t positions) cons
   return total - PadBegin(axis, size, positions);
 }
 
-SymbolicShape WindowOutput(const InferContext& c, const WindowAttributes& window, const SymbolicShape& x, const Dim& channels,
-                           bool channels_last) {
+SymbolicShape WindowOutput(const InferContext& c, const WindowAttributes& window, const SymbolicShape& x,
+                           const Dim& channels, bool channels_last) {
   const int rank = x.rank() - 2;
   std::vector<Dim> out = {x[0]};
   if (!channels_last) out.push_back(channels);

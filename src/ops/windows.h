@@ -19,8 +19,8 @@ struct WindowAttributes {
   bool ceil_mode = false;
 
   static WindowAttributes Parse(const Attributes& a);
-  /// Fills what was left out for `rank` spatial axes, and Fail()s where a list has another length, a stride, dilation or kernel is
-  /// below 1, or a pad is negative.
+  /// Fills what was left out for `rank` spatial axes, and Fail()s where a list has another length, a stride, dilation
+  /// or kernel is below 1, or a pad is negative.
   void Complete(const InferContext& c, int rank);
 
   int64_t Extent(int axis) const { return dilations[axis] * (kernel[axis] - 1) + 1; }
@@ -31,8 +31,9 @@ struct WindowAttributes {
   int64_t PadEnd(int axis, int64_t size, int64_t positions) const;
 };
 
-/// The output's shape: `channels` and the window's positions, in the layout of x ([N, C, spatial...] or [N, spatial..., C]).
-SymbolicShape WindowOutput(const InferContext& c, const WindowAttributes& window, const SymbolicShape& x, const Dim& channels,
-                           bool channels_last);
+/// The output's shape: `channels` and the window's positions, in the layout of x ([N, C, spatial...] or [N, spatial...,
+/// C]).
+SymbolicShape WindowOutput(const InferContext& c, const WindowAttributes& window, const SymbolicShape& x,
+                           const Dim& channels, bool channels_last);
 
 }  // namespace slipway

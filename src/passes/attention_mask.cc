@@ -25,13 +25,17 @@ double GreatestOfType(DType type) {
   switch (type) {
     case DType::kBool:
       return 1;
-    case DType::kInt8: case DType::kUint8:
+    case DType::kInt8:
+    case DType::kUint8:
       return 255;
-    case DType::kInt16: case DType::kUint16:
+    case DType::kInt16:
+    case DType::kUint16:
       return 65535;
-    case DType::kInt32: case DType::kUint32:
+    case DType::kInt32:
+    case DType::kUint32:
       return 4294967295.0;
-    case DType::kInt64: case DType::kUint64:
+    case DType::kInt64:
+    case DType::kUint64:
       return 1.8446744073709552e19;
     default:
       return kInfinity;

@@ -11,8 +11,8 @@ using testing::CheckPasses;
 using testing::PassCase;
 
 // Fusions would hide what the layouts do.
-const PassOptions kLayouts = {
-    .level = 3, .disabled = {"FuseActivation", "FuseResidual", "FuseConvBias", "FuseSwish", "FoldPad"}};
+const PassOptions kLayouts = {.level = 3,
+                              .disabled = {"FuseActivation", "FuseResidual", "FuseConvBias", "FuseSwish", "FoldPad"}};
 const Dim kBatch = Dim::Symbol("batch");
 const Dim kHeight = Dim::Symbol("height");
 const Dim kWidth = Dim::Symbol("width");
@@ -95,10 +95,14 @@ TEST(ChannelsLast, ConvolutionsAndWhatIsBetween) {
            {"Transpose", "FusedConv", "GlobalAveragePool", "FusedConv", "Relu", "FusedConv", "Sigmoid", "Mul",
             "FusedConv", "Transpose"}},
           {"no convolution, nothing to gain",
-           [](GraphBuilder& b) { b.Output(b.Add("Relu", {b.Input("x", {kBatch, 3, 4, 4})})); },
+           [](GraphBuilder& b) {
+             b.Output(b.Add("Relu", {b.Input("x", {kBatch, 3, 4, 4})}));
+           },
            {"Relu"}},
           {"a convolution of an unknown type of layout stays: three spatial axes",
-           [](GraphBuilder& b) { b.Output(Conv(b, b.Input("x", {1, 2, 3, 3, 3}), 2, 2, 1, 3)); },
+           [](GraphBuilder& b) {
+             b.Output(Conv(b, b.Input("x", {1, 2, 3, 3, 3}), 2, 2, 1, 3));
+           },
            {"Conv"}},
       },
       kLayouts);
@@ -115,8 +119,8 @@ TEST(ChannelsLast, AxesMove) {
              b.Output(Conv(b, parts[0], 4, 2));
              b.Output(Conv(b, b.Add("Concat", {parts[1], parts[1]}, {{"axis", int64_t{2}}}), 4, 2));
            },
-           {"Transpose", "FusedConv", "Relu", "Concat", "Split", "FusedConv", "Transpose",
-            "Concat", "FusedConv", "Transpose"}},
+           {"Transpose", "FusedConv", "Relu", "Concat", "Split", "FusedConv", "Transpose", "Concat", "FusedConv",
+            "Transpose"}},
           {"Pad, with axes and without, and Slice",
            [](GraphBuilder& b) {
              ValueId y = Conv(b, b.Input("x", {kBatch, 3, 5, 6}), 3, 4);
@@ -149,8 +153,8 @@ TEST(ChannelsLast, AxesMove) {
                                         {{"mode", std::string("linear")}});
              b.Output(Conv(b, down, 4, 2));
            },
-           {"Transpose", "FusedConv", "Resize", "FusedConv", "Shape", "Gather", "Gather", "Resize",
-            "FusedConv", "Transpose"}},
+           {"Transpose", "FusedConv", "Resize", "FusedConv", "Shape", "Gather", "Gather", "Resize", "FusedConv",
+            "Transpose"}},
       },
       kLayouts);
 }
@@ -200,22 +204,26 @@ TEST(FoldPad, IntoConvolutionsAndPools) {
   };
   CheckPasses(
       {
-          {"Conv", [](GraphBuilder& b) {
+          {"Conv",
+           [](GraphBuilder& b) {
              const ValueId x = b.Input("x", {kBatch, 3, 5, 6});
              b.Output(Conv(b, b.Add("Pad", {x, b.Ints({0, 0, 1, 2, 0, 0, 0, 3})}), 3, 4, 3));
            },
            {"Conv"}},
-          {"Conv, axes named", [](GraphBuilder& b) {
+          {"Conv, axes named",
+           [](GraphBuilder& b) {
              const ValueId x = b.Input("x", {kBatch, 3, 5, 6});
              b.Output(Conv(b, b.Add("Pad", {x, b.Ints({1, 2}), b.Scalar(0), b.Ints({-1})}), 3, 4, 3));
            },
            {"Conv"}},
-          {"Conv, not zeros", [](GraphBuilder& b) {
+          {"Conv, not zeros",
+           [](GraphBuilder& b) {
              const ValueId x = b.Input("x", {kBatch, 3, 5, 6});
              b.Output(Conv(b, b.Add("Pad", {x, b.Ints({1, 2}), b.Scalar(1), b.Ints({-1})}), 3, 4, 3));
            },
            {"Pad", "Conv"}},
-          {"Conv, channels padded", [](GraphBuilder& b) {
+          {"Conv, channels padded",
+           [](GraphBuilder& b) {
              const ValueId x = b.Input("x", {kBatch, 3, 5, 6});
              b.Output(Conv(b, b.Add("Pad", {x, b.Ints({1, 2}), b.Scalar(0), b.Ints({1})}), 6, 4, 3));
            },

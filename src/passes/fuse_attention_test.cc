@@ -21,9 +21,12 @@ struct Parts {
 };
 
 ValueId Heads(GraphBuilder& b, ValueId x) {
-  return b.Add("Transpose", {b.Add("Reshape", {x, b.Ints({0, 0, kHeads, kSize})})}, {{"perm", std::vector<int64_t>{0, 2, 1, 3}}});
+  return b.Add("Transpose", {b.Add("Reshape", {x, b.Ints({0, 0, kHeads, kSize})})},
+               {{"perm", std::vector<int64_t>{0, 2, 1, 3}}});
 }
-ValueId Exchanged(GraphBuilder& b, ValueId k) { return b.Add("Transpose", {k}, {{"perm", std::vector<int64_t>{0, 1, 3, 2}}}); }
+ValueId Exchanged(GraphBuilder& b, ValueId k) {
+  return b.Add("Transpose", {k}, {{"perm", std::vector<int64_t>{0, 1, 3, 2}}});
+}
 ValueId Softmax(GraphBuilder& b, ValueId x) { return b.Add("Softmax", {x}, {{"axis", int64_t{-1}}}); }
 ValueId Guarded(GraphBuilder& b, ValueId x) {
   const ValueId y = Softmax(b, x);
@@ -47,7 +50,9 @@ const Case kCases[] = {
     {"both sides scaled, keys exchanged by Reshapes",
      [](auto& b, const Parts& p) {
        const ValueId shape = b.Add("Shape", {p.k});
-       const auto dims = [&](int64_t from, int64_t to) { return b.Add("Slice", {shape, b.Ints({from}), b.Ints({to})}); };
+       const auto dims = [&](int64_t from, int64_t to) {
+         return b.Add("Slice", {shape, b.Ints({from}), b.Ints({to})});
+       };
        const auto to = [&](ValueId x, std::vector<ValueId> parts) {
          return b.Add("Reshape", {x, b.Add("Concat", std::move(parts), {{"axis", int64_t{0}}})});
        };
@@ -59,7 +64,8 @@ const Case kCases[] = {
      true},
     {"keys with axes exchanged where they are rows",
      [](auto& b, const Parts& p) {
-       const ValueId k = b.Add("Transpose", {b.graph.Producer(p.k)->input(0)}, {{"perm", std::vector<int64_t>{0, 2, 3, 1}}});
+       const ValueId k =
+           b.Add("Transpose", {b.graph.Producer(p.k)->input(0)}, {{"perm", std::vector<int64_t>{0, 2, 3, 1}}});
        return Softmax(b, b.Add("MatMul", {p.q, b.Add("Mul", {k, b.Scalar(0.5f)})}));
      },
      true},
@@ -69,20 +75,41 @@ const Case kCases[] = {
      },
      true},
     {"guarded, inverted mask in the scores' place",
-     [](auto& b, const Parts& p) { return Guarded(b, b.Add("Where", {Keep(b), b.Scalar(-kInf), Scores(b, p)})); }, true},
-    {"the smallest float in the scores' place",
-     [](auto& b, const Parts& p) { return Softmax(b, b.Add("Where", {Keep(b), Scores(b, p), b.Scalar(-3.4028235e38f)})); }, true},
-    {"the smallest float added",
      [](auto& b, const Parts& p) {
-       return Softmax(b, b.Add("Add", {b.Add("Where", {Keep(b), b.Scalar(0), b.Scalar(-3.4028235e38f)}), Scores(b, p)}));
+       return Guarded(b, b.Add("Where", {Keep(b), b.Scalar(-kInf), Scores(b, p)}));
      },
      true},
-    {"guarded, any mask", [](auto& b, const Parts& p) { return Guarded(b, b.Add("Add", {Scores(b, p), Floats(b)})); }, true},
-    {"not guarded, any mask", [](auto& b, const Parts& p) { return Softmax(b, b.Add("Add", {Scores(b, p), Floats(b)})); }, false},
+    {"the smallest float in the scores' place",
+     [](auto& b, const Parts& p) {
+       return Softmax(b, b.Add("Where", {Keep(b), Scores(b, p), b.Scalar(-3.4028235e38f)}));
+     },
+     true},
+    {"the smallest float added",
+     [](auto& b, const Parts& p) {
+       return Softmax(b,
+                      b.Add("Add", {b.Add("Where", {Keep(b), b.Scalar(0), b.Scalar(-3.4028235e38f)}), Scores(b, p)}));
+     },
+     true},
+    {"guarded, any mask",
+     [](auto& b, const Parts& p) {
+       return Guarded(b, b.Add("Add", {Scores(b, p), Floats(b)}));
+     },
+     true},
+    {"not guarded, any mask",
+     [](auto& b, const Parts& p) {
+       return Softmax(b, b.Add("Add", {Scores(b, p), Floats(b)}));
+     },
+     false},
     {"not guarded, -inf",
-     [](auto& b, const Parts& p) { return Softmax(b, b.Add("Where", {Keep(b), Scores(b, p), b.Scalar(-kInf)})); }, false, false},
+     [](auto& b, const Parts& p) {
+       return Softmax(b, b.Add("Where", {Keep(b), Scores(b, p), b.Scalar(-kInf)}));
+     },
+     false, false},
     {"a small number in the scores' place",
-     [](auto& b, const Parts& p) { return Softmax(b, b.Add("Where", {Keep(b), Scores(b, p), b.Scalar(-100)})); }, false},
+     [](auto& b, const Parts& p) {
+       return Softmax(b, b.Add("Where", {Keep(b), Scores(b, p), b.Scalar(-100)}));
+     },
+     false},
     {"the weights are an output",
      [](auto& b, const Parts& p) {
        const ValueId y = Softmax(b, Scores(b, p));
@@ -91,7 +118,10 @@ const Case kCases[] = {
      },
      false},
     {"another axis",
-     [](auto& b, const Parts& p) { return b.Add("Softmax", {Scores(b, p)}, {{"axis", int64_t{2}}}); }, false},
+     [](auto& b, const Parts& p) {
+       return b.Add("Softmax", {Scores(b, p)}, {{"axis", int64_t{2}}});
+     },
+     false},
 };
 
 /// Softly random inputs; the second item's rows are masked as a whole.
@@ -104,8 +134,10 @@ Value Feed(const Graph& graph, ValueId v, std::mt19937& random) {
   Tensor t(type.elem, Shape(dims));
   std::normal_distribution<float> normal;
   for (int64_t i = 0; i < t.size(); ++i) {
-    if (type.elem == DType::kBool) t.data<bool>()[i] = i < t.size() / 2 && i % 2 == 0;
-    else t.data<float>()[i] = normal(random);
+    if (type.elem == DType::kBool)
+      t.data<bool>()[i] = i < t.size() / 2 && i % 2 == 0;
+    else
+      t.data<float>()[i] = normal(random);
   }
   return t;
 }
@@ -138,7 +170,8 @@ TEST(FuseAttention, FormsThatExportersWrite) {
     SCOPED_TRACE(c.name);
     GraphBuilder b;
     ValueId x[3];
-    for (int i = 0; i < 3; ++i) x[i] = b.Input(std::string(1, "qkv"[i]), {Dim::Symbol("b"), Dim::Symbol("s"), kHeads * kSize});
+    for (int i = 0; i < 3; ++i)
+      x[i] = b.Input(std::string(1, "qkv"[i]), {Dim::Symbol("b"), Dim::Symbol("s"), kHeads * kSize});
     const Parts p = {Heads(b, x[0]), Heads(b, x[1]), Heads(b, x[2])};
     const ValueId y = b.Add("MatMul", {c.weights(b, p), p.v});
     const ValueId rows_first = b.Add("Transpose", {y}, {{"perm", std::vector<int64_t>{0, 2, 1, 3}}});

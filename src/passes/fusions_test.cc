@@ -109,11 +109,19 @@ TEST(Fusions, Normalizations) {
            },
            {"LayerNormalization"}},
           {"with scale",
-           [](GraphBuilder& b) { b.Output(b.Add("Mul", {Normalized(b, b.Input("x", {2, 8}), 1), Weights(b, {8})})); },
+           [](GraphBuilder& b) {
+             b.Output(b.Add("Mul", {Normalized(b, b.Input("x", {2, 8}), 1), Weights(b, {8})}));
+           },
            {"LayerNormalization"}},
-          {"plain", [](GraphBuilder& b) { b.Output(Normalized(b, b.Input("x", {2, 8}), -1)); }, {"LayerNormalization"}},
+          {"plain",
+           [](GraphBuilder& b) {
+             b.Output(Normalized(b, b.Input("x", {2, 8}), -1));
+           },
+           {"LayerNormalization"}},
           {"over another axis stays",
-           [](GraphBuilder& b) { b.Output(Normalized(b, b.Input("x", {2, 8, 3}), 1)); },
+           [](GraphBuilder& b) {
+             b.Output(Normalized(b, b.Input("x", {2, 8, 3}), 1));
+           },
            {"ReduceMean", "Sub", "Pow", "ReduceMean", "Add", "Sqrt", "Div"}},
           {"RMS",
            [](GraphBuilder& b) {
@@ -162,7 +170,9 @@ TEST(Fusions, IntoConv) {
   CheckPasses(
       {
           {"BatchNormalization",
-           [=](GraphBuilder& b) { b.Output(norm(b, ConvOf(b, b.Input("x", {kBatch, 3, 5, 5}), 4, 3, false))); },
+           [=](GraphBuilder& b) {
+             b.Output(norm(b, ConvOf(b, b.Input("x", {kBatch, 3, 5, 5}), 4, 3, false)));
+           },
            {"Conv"}},
           {"BatchNormalization after a bias, then Relu",
            [=](GraphBuilder& b) {
@@ -170,7 +180,9 @@ TEST(Fusions, IntoConv) {
            },
            {"FusedConv"}},
           {"BatchNormalization alone stays",
-           [=](GraphBuilder& b) { b.Output(norm(b, b.Input("x", {kBatch, 4, 5, 5}))); },
+           [=](GraphBuilder& b) {
+             b.Output(norm(b, b.Input("x", {kBatch, 4, 5, 5})));
+           },
            {"BatchNormalization"}},
           {"a convolution used twice stays",
            [=](GraphBuilder& b) {

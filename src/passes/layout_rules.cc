@@ -232,7 +232,10 @@ Node WriteReduce(Graph& g, NodeId id, std::vector<ValueId> inputs) {
   Ints axes = *IntsConstant(g, n.input(1));
   const char* pool = GlobalPool(g, n, axes);
   if (pool && FindOp(kSlipwayDomain, pool)) {
-    return {.name = n.name, .op_type = pool, .domain = std::string(kSlipwayDomain), .inputs = {inputs[0]},
+    return {.name = n.name,
+            .op_type = pool,
+            .domain = std::string(kSlipwayDomain),
+            .inputs = {inputs[0]},
             .attributes = {{"channels_last", int64_t{1}}}};
   }
   for (int64_t& axis : axes) axis = MovedAxis(axis, Rank(g, n.input(0)));
@@ -333,20 +336,23 @@ const Family* FindFamily(const Node& n) {
     const auto add = [&](const Family& family, Names names) {
       for (const std::string_view name : names) map->emplace(name, family);
     };
-    add(kUnary,
-        {"Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "BitwiseNot", "Cast", "Ceil", "Celu", "Clip",
-         "Cos", "Cosh", "Elu", "Erf", "Exp", "Floor", "Gelu", "HardSigmoid", "HardSwish", "Identity", "IsInf",
-         "IsNaN", "LeakyRelu", "Log", "Mish", "Neg", "Not", "Reciprocal", "Relu", "Round", "Selu", "Shrink",
-         "Sigmoid", "Sign", "Sin", "Sinh", "Softplus", "Softsign", "Sqrt", "Swish", "Tan", "Tanh",
-         "ThresholdedRelu"});
-    add(kBroadcast,
-        {"Add", "And", "BitShift", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "Div", "Equal", "Greater",
-         "GreaterOrEqual", "Less", "LessOrEqual", "Max", "Mean", "Min", "Mod", "Mul", "Or", "PRelu", "Pow",
-         "Sub", "Sum", "Where", "Xor"});
+    add(kUnary, {"Abs",       "Acos",     "Acosh",      "Asin",     "Asinh",
+                 "Atan",      "Atanh",    "BitwiseNot", "Cast",     "Ceil",
+                 "Celu",      "Clip",     "Cos",        "Cosh",     "Elu",
+                 "Erf",       "Exp",      "Floor",      "Gelu",     "HardSigmoid",
+                 "HardSwish", "Identity", "IsInf",      "IsNaN",    "LeakyRelu",
+                 "Log",       "Mish",     "Neg",        "Not",      "Reciprocal",
+                 "Relu",      "Round",    "Selu",       "Shrink",   "Sigmoid",
+                 "Sign",      "Sin",      "Sinh",       "Softplus", "Softsign",
+                 "Sqrt",      "Swish",    "Tan",        "Tanh",     "ThresholdedRelu"});
+    add(kBroadcast, {"Add",        "And",         "BitShift", "BitwiseAnd", "BitwiseOr",
+                     "BitwiseXor", "Div",         "Equal",    "Greater",    "GreaterOrEqual",
+                     "Less",       "LessOrEqual", "Max",      "Mean",       "Min",
+                     "Mod",        "Mul",         "Or",       "PRelu",      "Pow",
+                     "Sub",        "Sum",         "Where",    "Xor"});
     add(kAxis, {"ArgMax", "ArgMin", "Concat", "Hardmax", "LogSoftmax", "Softmax", "Split"});
-    add(kReduce,
-        {"ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean", "ReduceMin",
-         "ReduceProd", "ReduceSum", "ReduceSumSquare"});
+    add(kReduce, {"ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean", "ReduceMin",
+                  "ReduceProd", "ReduceSum", "ReduceSumSquare"});
     add(kReshape, {"Flatten", "Reshape", "Squeeze", "Unsqueeze"});
     add({FindSlice, WriteSlice}, {"Slice"});
     add({FindPad, WritePad}, {"Pad"});

@@ -95,7 +95,8 @@ class Pipeline {
     const auto names = PassNames();
     for (const std::string& name : options.disabled) {
       if (std::find(names.begin(), names.end(), name) != names.end()) continue;
-      throw Error(Code::kInvalidArgument, fmt::format("there is no pass '{}'. The passes are {}.", name, fmt::join(names, ", ")));
+      throw Error(Code::kInvalidArgument,
+                  fmt::format("there is no pass '{}'. The passes are {}.", name, fmt::join(names, ", ")));
     }
     for (const Pass& pass : kPipeline) {
       if (pass.level > options.level) continue;

@@ -38,7 +38,9 @@ TEST(FoldConstants, Folds) {
            },
            {}},
           {"a symbolic shape stays",
-           [](GraphBuilder& b) { b.Output(b.Add("Shape", {b.Input("x", {Dim::Symbol("n"), 3})})); },
+           [](GraphBuilder& b) {
+             b.Output(b.Add("Shape", {b.Input("x", {Dim::Symbol("n"), 3})}));
+           },
            {"Shape"}},
           {"what would grow too much stays",
            [](GraphBuilder& b) {
@@ -71,10 +73,14 @@ TEST(EliminateIdentities, Eliminates) {
            },
            {"Relu", "Identity"}},
           {"Cast to the same type",
-           [](GraphBuilder& b) { b.Output(b.Add("Relu", {b.Add("Cast", {b.Input("x", {2})}, {{"to", int64_t{1}}})})); },
+           [](GraphBuilder& b) {
+             b.Output(b.Add("Relu", {b.Add("Cast", {b.Input("x", {2})}, {{"to", int64_t{1}}})}));
+           },
            {"Relu"}},
           {"Cast to another type",
-           [](GraphBuilder& b) { b.Output(b.Add("Cast", {b.Input("x", {2})}, {{"to", int64_t{7}}})); },
+           [](GraphBuilder& b) {
+             b.Output(b.Add("Cast", {b.Input("x", {2})}, {{"to", int64_t{7}}}));
+           },
            {"Cast"}},
           {"Transposes that cancel",
            [](GraphBuilder& b) {
@@ -131,9 +137,15 @@ TEST(EliminateIdentities, Eliminates) {
            },
            {"Relu"}},
           {"a neutral element that broadcasts stays",
-           [](GraphBuilder& b) { b.Output(b.Add("Mul", {b.Input("x", {3}), b.Floats({2, 1}, {1, 1})})); },
+           [](GraphBuilder& b) {
+             b.Output(b.Add("Mul", {b.Input("x", {3}), b.Floats({2, 1}, {1, 1})}));
+           },
            {"Mul"}},
-          {"1 / x stays", [](GraphBuilder& b) { b.Output(b.Add("Div", {b.Scalar(1), b.Input("x", {3})})); }, {"Div"}},
+          {"1 / x stays",
+           [](GraphBuilder& b) {
+             b.Output(b.Add("Div", {b.Scalar(1), b.Input("x", {3})}));
+           },
+           {"Div"}},
           {"conditions",
            [](GraphBuilder& b) {
              const ValueId x = b.Input("x", {3}), y = b.Input("y", {3}), m = b.Input("m", {3}, DType::kBool);

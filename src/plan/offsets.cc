@@ -6,8 +6,8 @@
 
 namespace slipway {
 
-// Largest first, each at the lowest offset where it fits between those already placed that hold at the same time. Large buffers
-// decide the peak, so placing them first wastes least.
+// Largest first, each at the lowest offset where it fits between those already placed that hold at the same time. Large
+// buffers decide the peak, so placing them first wastes least.
 size_t AssignOffsets(std::vector<Storage>& storages) {
   constexpr size_t kAlignment = 64;
   std::vector<Storage*> todo;

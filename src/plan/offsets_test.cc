@@ -8,7 +8,9 @@ namespace slipway {
 namespace {
 
 bool HoldTogether(const Storage& a, const Storage& b) { return a.first <= b.last && b.first <= a.last; }
-bool Overlap(const Storage& a, const Storage& b) { return a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes; }
+bool Overlap(const Storage& a, const Storage& b) {
+  return a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes;
+}
 
 Storage Held(size_t bytes, int first, int last) {
   return {.place = Place::kArena, .bytes = bytes, .offset = 0, .first = first, .last = last};

@@ -8,14 +8,17 @@
 namespace slipway {
 namespace {
 
-/// Values up to this size are computed when the plan is made where their inputs are known by then: masks and indices that
-/// depend on shapes alone, not weights.
+/// Values up to this size are computed when the plan is made where their inputs are known by then: masks and indices
+/// that depend on shapes alone, not weights.
 constexpr size_t kMaxPlanConstant = 4 << 20;
 
 class Planner {
  public:
   explicit Planner(const PlanSource& source)
-      : graph_(source.graph), ops_(source.ops), threads_(source.threads), plan_(std::make_shared<Plan>()),
+      : graph_(source.graph),
+        ops_(source.ops),
+        threads_(source.threads),
+        plan_(std::make_shared<Plan>()),
         ints_(source.graph.num_values()) {
     plan_->slots.resize(graph_.num_values());
   }
@@ -115,8 +118,8 @@ class Planner {
     for (size_t i = 0; i < node.inputs.size(); ++i) {
       const ValueId v = node.inputs[i];
       if (v == kNone) continue;
-      const bool only_shape = def.shape_only && i == 0 && slot(v).type.kind == Type::Kind::kTensor && slot(v).type.known() &&
-                              slot(v).type.shape.Concrete();
+      const bool only_shape = def.shape_only && i == 0 && slot(v).type.kind == Type::Kind::kTensor &&
+                              slot(v).type.known() && slot(v).type.shape.Concrete();
       if (only_shape) {
         held[i] = Tensor(slot(v).type.elem, slot(v).shape, nullptr);
       } else if (const Tensor* t = Known(v)) {
@@ -183,7 +186,8 @@ class Planner {
       if (type.kind == Type::Kind::kTensor && type.known()) shapes[i] = type.shape.Concrete();
       step.late |= !shapes[i];
     }
-    const bool alias = def.alias && !step.late && slot(node.inputs[0]).storage != kNone && place(node.inputs[0]) != Place::kLate;
+    const bool alias =
+        def.alias && !step.late && slot(node.inputs[0]).storage != kNone && place(node.inputs[0]) != Place::kLate;
     step.late |= def.alias && !alias;
     for (size_t i = 0; i < node.outputs.size(); ++i) {
       if (!Wanted(node, i)) continue;
@@ -214,8 +218,8 @@ class Planner {
   void PlaceOutput(ValueId v, size_t i, const Node& node, const OpDef& def) {
     const size_t bytes = static_cast<size_t>(slot(v).shape.size()) * SizeOf(slot(v).type.elem);
     const ValueId source = i == 0 && def.in_place != kNone ? node.input(def.in_place) : kNone;
-    if (source != kNone && place(source) == Place::kArena && storage(source).bytes == bytes && LastReader(source, node) &&
-        SizeOf(slot(source).type.elem) == SizeOf(slot(v).type.elem)) {
+    if (source != kNone && place(source) == Place::kArena && storage(source).bytes == bytes &&
+        LastReader(source, node) && SizeOf(slot(source).type.elem) == SizeOf(slot(v).type.elem)) {
       ShareStorage(v, source);
       return;
     }
@@ -229,7 +233,8 @@ class Planner {
 
   void CountUses() {
     uses_.resize(graph_.num_values() + 1);
-    for (size_t v = 0; v < graph_.num_values(); ++v) uses_[v] = static_cast<int>(graph_.value(static_cast<ValueId>(v)).users.size());
+    for (size_t v = 0; v < graph_.num_values(); ++v)
+      uses_[v] = static_cast<int>(graph_.value(static_cast<ValueId>(v)).users.size());
     for (ValueId v : graph_.outputs) ++uses_[v];
   }
   /// Uses by nodes not yet planned, and by the caller; kNone has a counter that nobody looks at.
@@ -264,7 +269,8 @@ class Planner {
     }
     for (size_t v = 0; v < last.size(); ++v) {
       const auto id = static_cast<ValueId>(v);
-      if (place(id) == Place::kLate && last[v] != kNone && !graph_.IsOutput(id)) plan_->steps[last[v]].free_after.push_back(id);
+      if (place(id) == Place::kLate && last[v] != kNone && !graph_.IsOutput(id))
+        plan_->steps[last[v]].free_after.push_back(id);
     }
   }
 

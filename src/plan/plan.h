@@ -35,7 +35,7 @@ struct Storage {
 struct Step {
   NodeId node = kNone;
   const Op* op = nullptr;
-  bool late = false;  ///< outputs' shapes are inferred in the run, from the actual inputs
+  bool late = false;                ///< outputs' shapes are inferred in the run, from the actual inputs
   std::vector<ValueId> free_after;  ///< late values that nothing reads later
 };
 
@@ -68,7 +68,8 @@ struct PlanSource {
 /// shapes alone, so that it costs nothing in a run. Throws Error naming the node where shapes do not fit.
 std::shared_ptr<const Plan> MakePlan(const PlanSource& source, std::span<const Type> inputs);
 
-/// Gives every storage of Place::kArena an offset such that no two that hold in the same step overlap; returns the bytes needed.
+/// Gives every storage of Place::kArena an offset such that no two that hold in the same step overlap; returns the
+/// bytes needed.
 size_t AssignOffsets(std::vector<Storage>& storages);
 
 }  // namespace slipway

@@ -9,7 +9,8 @@
 
 namespace slipway {
 
-/// Memory that a run works in; kept between runs, and shared by all plans, so that many shapes need no more than the largest.
+/// Memory that a run works in; kept between runs, and shared by all plans, so that many shapes need no more than the
+/// largest.
 struct Program::Workspace {
   RunContext::ScratchBuffer arena;
   RunContext::ScratchBuffer scratch;
@@ -19,7 +20,7 @@ struct Program::Workspace {
 struct Program::Instance {
   std::vector<Value> values;
   std::vector<RunContext> contexts;
-  const std::byte* base = nullptr;   // of the arena that the values point into
+  const std::byte* base = nullptr;  // of the arena that the values point into
   RunOptions options;
   RunContext::ScratchBuffer* scratch = nullptr;
 };
@@ -78,7 +79,8 @@ Program::~Program() = default;
 void Program::MakeOps(const std::function<void(const Tensor&)>& release) {
   Graph& g = *graph_;
   std::vector<int> readers(g.num_values());
-  for (size_t v = 0; v < readers.size(); ++v) readers[v] = static_cast<int>(g.value(static_cast<ValueId>(v)).users.size());
+  for (size_t v = 0; v < readers.size(); ++v)
+    readers[v] = static_cast<int>(g.value(static_cast<ValueId>(v)).users.size());
   for (ValueId v : g.outputs) ++readers[v];
   for (NodeId id : g.order()) {
     ops_.resize(std::max<size_t>(ops_.size(), id + 1));

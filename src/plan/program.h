@@ -15,8 +15,8 @@
 
 namespace slipway {
 
-/// A graph with its operators made and its weights packed, ready to run on any shapes; plans are made as shapes come and kept.
-/// Safe to run from many threads at once.
+/// A graph with its operators made and its weights packed, ready to run on any shapes; plans are made as shapes come
+/// and kept. Safe to run from many threads at once.
 class Program {
  public:
   /// `release` is told of each constant that its operators have packed and that nothing reads any more.
@@ -24,8 +24,8 @@ class Program {
           const std::function<void(const Tensor&)>& release = {});
   ~Program();
 
-  /// Runs on values for graph().inputs, then graph().captures; gives the values of graph().outputs. The caller has checked kinds and
-  /// element types.
+  /// Runs on values for graph().inputs, then graph().captures; gives the values of graph().outputs. The caller has
+  /// checked kinds and element types.
   std::vector<Value> Run(std::vector<Value> inputs, const RunOptions& options) const;
 
   /// The plan for inputs of these types; made where there is none yet.
@@ -50,9 +50,9 @@ class Program {
   std::shared_ptr<Graph> graph_;
   Threads threads_;
   size_t max_plans_;
-  std::vector<std::unique_ptr<Op>> ops_;                                              // by node id
+  std::vector<std::unique_ptr<Op>> ops_;  // by node id
   std::unordered_map<const Graph*, std::unique_ptr<Program>> subprograms_;
-  mutable std::mutex mutex_;  // guards what follows
+  mutable std::mutex mutex_;                           // guards what follows
   mutable std::list<std::shared_ptr<Entry>> entries_;  // most recently used first
   mutable std::vector<std::unique_ptr<Workspace>> workspaces_;
 };

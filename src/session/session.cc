@@ -5,7 +5,6 @@
 
 #include <fmt/format.h>
 
-
 #include "core/mapped_file.h"
 #include "onnx/reader.h"
 #include "ops/evaluate.h"
@@ -99,7 +98,8 @@ void Session::State::CheckInput(const ValueInfo& want, const Value& value) const
   }
   if (!value.is_tensor()) {
     if (!kind.starts_with("tensor")) return;
-    Fail(fmt::format("input '{}' wants {}, got a {}.", want.name, DescribeValue(want), value.is_map() ? "map" : "sequence"));
+    Fail(fmt::format("input '{}' wants {}, got a {}.", want.name, DescribeValue(want),
+                     value.is_map() ? "map" : "sequence"));
   }
   if (kind.starts_with("optional(seq") || kind.starts_with("seq") || kind.starts_with("map")) {
     Fail(fmt::format("input '{}' wants {}, got a tensor.", want.name, want.type));
@@ -108,10 +108,12 @@ void Session::State::CheckInput(const ValueInfo& want, const Value& value) const
   bool fits = want.elem == DType::kUndefined || t.dtype() == want.elem;
   if (want.has_rank) {
     fits = fits && t.shape().rank() == static_cast<int>(want.shape.size());
-    for (size_t i = 0; fits && i < want.shape.size(); ++i) fits = want.shape[i].size < 0 || want.shape[i].size == t.shape()[i];
+    for (size_t i = 0; fits && i < want.shape.size(); ++i)
+      fits = want.shape[i].size < 0 || want.shape[i].size == t.shape()[i];
   }
   if (!fits) {
-    Fail(fmt::format("input '{}' wants {}, got {} {}.", want.name, DescribeValue(want), Name(t.dtype()), t.shape().ToString()));
+    Fail(fmt::format("input '{}' wants {}, got {} {}.", want.name, DescribeValue(want), Name(t.dtype()),
+                     t.shape().ToString()));
   }
 }
 
@@ -130,7 +132,8 @@ std::vector<Value> Session::State::Arrange(const Inputs& given) const {
     values[i] = value;
   }
   for (size_t i = 0; i < inputs.size(); ++i) {
-    if (!have[i] && !inputs[i].type.starts_with("optional")) Fail(fmt::format("input '{}' ({}) is missing.", inputs[i].name, DescribeValue(inputs[i])));
+    if (!have[i] && !inputs[i].type.starts_with("optional"))
+      Fail(fmt::format("input '{}' ({}) is missing.", inputs[i].name, DescribeValue(inputs[i])));
   }
   return values;
 }
@@ -155,7 +158,8 @@ const std::vector<ValueInfo>& Session::outputs() const { return state_->outputs;
 const std::vector<ValueInfo>& Session::overridable_initializers() const { return state_->overridable; }
 const ModelInfo& Session::info() const { return state_->info; }
 
-std::vector<Value> Session::Run(const Inputs& inputs, std::span<const std::string> names, const RunOptions& options) const {
+std::vector<Value> Session::Run(const Inputs& inputs, std::span<const std::string> names,
+                                const RunOptions& options) const {
   std::vector<Value> values = state_->Arrange(inputs);
   std::vector<size_t> wanted;
   for (const std::string& name : names) {
@@ -175,7 +179,9 @@ std::vector<Value> Session::Run(const Inputs& inputs, std::span<const std::strin
   });
 }
 
-size_t Session::ArenaBytes(const Inputs& inputs) const { return state_->program->PlanFor(state_->Arrange(inputs))->arena_bytes; }
+size_t Session::ArenaBytes(const Inputs& inputs) const {
+  return state_->program->PlanFor(state_->Arrange(inputs))->arena_bytes;
+}
 
 std::string Session::Describe() const { return DescribeGraph(state_->program->graph()); }
 

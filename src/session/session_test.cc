@@ -32,7 +32,8 @@ std::string Bytes(GraphBuilder b) {
   return WriteModel(model);
 }
 
-/// A small network with free batch and length: attention over projections, a reshape that depends on the sizes, a residual.
+/// A small network with free batch and length: attention over projections, a reshape that depends on the sizes, a
+/// residual.
 std::string TextModel() {
   GraphBuilder b;
   const Dim batch = Dim::Symbol("batch"), seq = Dim::Symbol("seq");
@@ -154,7 +155,8 @@ TEST(Session, BadModelsAreErrors) {
   for (size_t length = 0; length < model.size(); length += 97) {
     EXPECT_NE(MessageOf([&] { Session::FromBytes(std::string_view(model).substr(0, length)); }), "") << length;
   }
-  EXPECT_THAT(MessageOf([&] { Session::FromBytes(model, {.disabled_passes = {"NoSuchPass"}}); }), HasSubstr("NoSuchPass"));
+  EXPECT_THAT(MessageOf([&] { Session::FromBytes(model, {.disabled_passes = {"NoSuchPass"}}); }),
+              HasSubstr("NoSuchPass"));
 }
 
 TEST(Session, AnUnknownOperatorIsNamed) {

@@ -258,8 +258,7 @@ class Pool {
 
 [[maybe_unused]] const int kForkHandler = pthread_atfork(nullptr, nullptr, [] { Pool::ForgetInChild(); });
 
-void RunParallel(const Threads& threads, int64_t n, int64_t grain,
-                 FunctionRef<void(int64_t, int64_t, int)> body) {
+void RunParallel(const Threads& threads, int64_t n, int64_t grain, FunctionRef<void(int64_t, int64_t, int)> body) {
   if (n <= 0) return;
   grain = std::max<int64_t>(grain, 1);
   if (n <= grain || threads.count() == 1) return body(0, n, 0);

@@ -15,9 +15,8 @@ class FunctionRef<R(Args...)> {
  public:
   template <class F, class = std::enable_if_t<!std::is_same_v<std::decay_t<F>, FunctionRef>>>
   FunctionRef(F&& f)  // NOLINT(google-explicit-constructor)
-      : object_(const_cast<void*>(static_cast<const void*>(&f))), call_([](void* o, Args... args) -> R {
-          return (*static_cast<std::remove_reference_t<F>*>(o))(args...);
-        }) {}
+      : object_(const_cast<void*>(static_cast<const void*>(&f))),
+        call_([](void* o, Args... args) -> R { return (*static_cast<std::remove_reference_t<F>*>(o))(args...); }) {}
   R operator()(Args... args) const { return call_(object_, args...); }
 
  private:
@@ -55,8 +54,9 @@ class Threads {
   bool spin_;
 };
 
-/// While one lives, workers of the pool spin for longer after a parallel call (2 ms) before they sleep, so that they stay
-/// hot from one operator of a session's run to the next. Does nothing for one thread or where `threads` does not spin.
+/// While one lives, workers of the pool spin for longer after a parallel call (2 ms) before they sleep, so that they
+/// stay hot from one operator of a session's run to the next. Does nothing for one thread or where `threads` does not
+/// spin.
 class KeepWorkersAwake {
  public:
   explicit KeepWorkersAwake(const Threads& threads);

@@ -19,13 +19,15 @@ ConvAlgorithm PackedConv::Fastest(const ConvAttributes& a, const ConvShape& s) {
   if (!Supports(a, ConvAlgorithm::kWinograd4) || std::min(a.c, a.oc) < kWinogradChannels) {
     return ConvAlgorithm::kGemm;
   }
-  // The transformed weights are 4 or 16/9 times the plain ones and come from memory: it takes a few tiles to be worth that.
+  // The transformed weights are 4 or 16/9 times the plain ones and come from memory: it takes a few tiles to be worth
+  // that.
   const auto tiles = [&s](int64_t side) { return s.n * CeilDiv(s.oh, side) * CeilDiv(s.ow, side); };
   if (tiles(4) >= 32) return ConvAlgorithm::kWinograd4;
   return tiles(2) >= 12 ? ConvAlgorithm::kWinograd2 : ConvAlgorithm::kGemm;
 }
 
-int64_t ConvOutputSize(int64_t size, int64_t kernel, int64_t stride, int64_t dilation, int64_t pad_begin, int64_t pad_end) {
+int64_t ConvOutputSize(int64_t size, int64_t kernel, int64_t stride, int64_t dilation, int64_t pad_begin,
+                       int64_t pad_end) {
   const int64_t room = size + pad_begin + pad_end - (kernel - 1) * dilation - 1;
   return room < 0 ? 0 : room / stride + 1;
 }

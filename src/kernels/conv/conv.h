@@ -34,7 +34,8 @@ struct ConvShape {
 };
 
 /// Output positions along one axis, rounded down; 0 where the kernel is longer than the padded input.
-int64_t ConvOutputSize(int64_t size, int64_t kernel, int64_t stride, int64_t dilation, int64_t pad_begin, int64_t pad_end);
+int64_t ConvOutputSize(int64_t size, int64_t kernel, int64_t stride, int64_t dilation, int64_t pad_begin,
+                       int64_t pad_end);
 
 enum class ConvAlgorithm : uint8_t {
   kGemm,       ///< 1x1 as a matrix product of the pixels, anything else through an implicit im2col
@@ -57,8 +58,8 @@ class PackedConv {
  public:
   static constexpr int kAlgorithms = 4;
   /// `weights` as ONNX has them, [oc, c / groups, kh, kw]; not referred to afterwards. groups divides c and oc.
-  /// With `expected` the weights are packed only for what is fastest on such images, otherwise for each algorithm that may
-  /// be fastest on some. Either way every shape runs.
+  /// With `expected` the weights are packed only for what is fastest on such images, otherwise for each algorithm that
+  /// may be fastest on some. Either way every shape runs.
   PackedConv(const ConvAttributes& attributes, const float* weights, const Threads& threads,
              const ConvShape* expected = nullptr);
 
@@ -69,8 +70,8 @@ class PackedConv {
   static ConvAlgorithm Fastest(const ConvAttributes& attributes, const ConvShape& shape);
   static bool Supports(const ConvAttributes& attributes, ConvAlgorithm algorithm);
 
-  /// y[n, oh, ow, oc] = epilogue(conv(x[n, h, w, c])). The residual is packed like y, whatever residual_stride says, and may
-  /// be y itself; x may not overlap y.
+  /// y[n, oh, ow, oc] = epilogue(conv(x[n, h, w, c])). The residual is packed like y, whatever residual_stride says,
+  /// and may be y itself; x may not overlap y.
   void Run(const float* x, const ConvShape& shape, const Epilogue& epilogue, float* y, const Threads& threads) const;
 
   const ConvAttributes& attributes() const { return attributes_; }

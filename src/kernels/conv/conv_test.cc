@@ -25,17 +25,28 @@ std::vector<float> Numbers(int64_t count, uint32_t seed) {
 double Activate(const Epilogue& e, double x) {
   const auto clip = [](double v, double low, double high) { return v < low ? low : v > high ? high : v; };
   switch (e.activation) {
-    case Activation::kNone: return x;
-    case Activation::kRelu: return x > 0 ? x : 0;
-    case Activation::kClip: return clip(x, e.alpha, e.beta);
-    case Activation::kLeakyRelu: return x < 0 ? e.alpha * x : x;
-    case Activation::kGelu: return 0.5 * x * std::erfc(-x * M_SQRT1_2);
-    case Activation::kGeluTanh: return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
-    case Activation::kSilu: return x / (1 + std::exp(-x));
-    case Activation::kSigmoid: return 1 / (1 + std::exp(-x));
-    case Activation::kTanh: return std::tanh(x);
-    case Activation::kHardSwish: return x * clip(x / 6 + 0.5, 0, 1);
-    case Activation::kHardSigmoid: return clip(e.alpha * x + e.beta, 0, 1);
+    case Activation::kNone:
+      return x;
+    case Activation::kRelu:
+      return x > 0 ? x : 0;
+    case Activation::kClip:
+      return clip(x, e.alpha, e.beta);
+    case Activation::kLeakyRelu:
+      return x < 0 ? e.alpha * x : x;
+    case Activation::kGelu:
+      return 0.5 * x * std::erfc(-x * M_SQRT1_2);
+    case Activation::kGeluTanh:
+      return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+    case Activation::kSilu:
+      return x / (1 + std::exp(-x));
+    case Activation::kSigmoid:
+      return 1 / (1 + std::exp(-x));
+    case Activation::kTanh:
+      return std::tanh(x);
+    case Activation::kHardSwish:
+      return x * clip(x / 6 + 0.5, 0, 1);
+    case Activation::kHardSigmoid:
+      return clip(e.alpha * x + e.beta, 0, 1);
   }
   return x;
 }
@@ -58,9 +69,10 @@ ConvShape ShapeOf(const Case& t) {
 
 std::string Describe(const Case& t) {
   const auto n = [](int64_t v) { return std::to_string(v); };
-  return std::string("c") + n(t.a.c) + " oc" + n(t.a.oc) + " k" + n(t.a.kh) + "x" + n(t.a.kw) + " s" + n(t.a.stride_h) + "," +
-         n(t.a.stride_w) + " d" + n(t.a.dilation_h) + "," + n(t.a.dilation_w) + " g" + n(t.a.groups) + " n" + n(t.n) + " " +
-         n(t.h) + "x" + n(t.w) + " pad " + n(t.top) + "," + n(t.left) + "," + n(t.bottom) + "," + n(t.right);
+  return std::string("c") + n(t.a.c) + " oc" + n(t.a.oc) + " k" + n(t.a.kh) + "x" + n(t.a.kw) + " s" + n(t.a.stride_h) +
+         "," + n(t.a.stride_w) + " d" + n(t.a.dilation_h) + "," + n(t.a.dilation_w) + " g" + n(t.a.groups) + " n" +
+         n(t.n) + " " + n(t.h) + "x" + n(t.w) + " pad " + n(t.top) + "," + n(t.left) + "," + n(t.bottom) + "," +
+         n(t.right);
 }
 
 /// One output before the epilogue, and the sum of its products' magnitudes, which rounding errors are proportional to.
@@ -68,8 +80,8 @@ struct Sum {
   double value = 0;
   double magnitude = 0;
 };
-Sum PlainPixel(const Case& t, const ConvShape& s, const float* x, const float* weights, int64_t image, int64_t oy, int64_t ox,
-               int64_t o) {
+Sum PlainPixel(const Case& t, const ConvShape& s, const float* x, const float* weights, int64_t image, int64_t oy,
+               int64_t ox, int64_t o) {
   const ConvAttributes& a = t.a;
   const int64_t cg = a.c / a.groups;
   const int64_t group = o / (a.oc / a.groups);
@@ -133,13 +145,16 @@ void Check(const Case& t, const Operands& in, const PackedConv& conv, Epilogue e
     const bool winograd = used == ConvAlgorithm::kWinograd2 || used == ConvAlgorithm::kWinograd4;
     const double error = (winograd ? 2e-6 * most : 1e-6 * in.plain[i].magnitude) * e.scale;
     const size_t channel = i % static_cast<size_t>(t.a.oc);
-    const double before = e.scale * in.plain[i].value + (e.bias ? e.bias[channel] : 0.0f) + (e.residual ? in.residual[i] : 0.0f);
+    const double before =
+        e.scale * in.plain[i].value + (e.bias ? e.bias[channel] : 0.0f) + (e.residual ? in.residual[i] : 0.0f);
     const double want = Activate(e, before);
     ASSERT_NEAR(y[i], want, 2 * error + 1e-6 * std::fabs(before) + 1e-6)
         << Describe(t) << " algorithm " << static_cast<int>(used) << " threads " << threads << " activation "
-        << static_cast<int>(e.activation) << " residual " << (e.residual != nullptr) << " at " << i << " on " << IsaName();
+        << static_cast<int>(e.activation) << " residual " << (e.residual != nullptr) << " at " << i << " on "
+        << IsaName();
   }
-  for (size_t i = count; i < y.size(); ++i) ASSERT_EQ(y[i], kGuard) << Describe(t) << " wrote past the end on " << IsaName();
+  for (size_t i = count; i < y.size(); ++i)
+    ASSERT_EQ(y[i], kGuard) << Describe(t) << " wrote past the end on " << IsaName();
 }
 
 // clang-format off
@@ -220,7 +235,11 @@ TEST(ConvTest, EveryActivation) {
         const Activation activation = static_cast<Activation>(i);
         const float alpha = activation == Activation::kClip ? -0.5f : 0.2f;
         Check(t, in, conv,
-              {.bias = in.bias.data(), .residual = in.residual.data(), .activation = activation, .alpha = alpha, .beta = 0.6f},
+              {.bias = in.bias.data(),
+               .residual = in.residual.data(),
+               .activation = activation,
+               .alpha = alpha,
+               .beta = 0.6f},
               false, 2);
       }
     });

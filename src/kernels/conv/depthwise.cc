@@ -18,15 +18,15 @@ struct DepthwiseCall {
   const ConvShape& s;
   const Epilogue& e;
   const float* x;
-  const float* weights;    ///< [kh][kw][padded_c]
-  int64_t padded_c;        ///< whole vectors of any instruction set
-  int64_t channel_block;   ///< a multiple of 16
+  const float* weights;   ///< [kh][kw][padded_c]
+  int64_t padded_c;       ///< whole vectors of any instruction set
+  int64_t channel_block;  ///< a multiple of 16
   float* y;
 };
 
 /// Output pixels of a row that are computed together, and what of their input exists.
 struct PixelBlock {
-  const float* x;   ///< the first pixel's first input column in the row of kernel row 0, channel 0; may lie outside
+  const float* x;    ///< the first pixel's first input column in the row of kernel row 0, channel 0; may lie outside
   int64_t ky_begin;  ///< kernel rows inside of the image
   int64_t ky_end;
   int64_t column_begin;  ///< columns from x on that are inside of the image
@@ -201,7 +201,8 @@ class DepthwiseConv : public ConvKernel {
     channel_block_ = std::max<int64_t>(64, kWeightFloats / taps / 64 * 64);
   }
 
-  void Run(const float* x, const ConvShape& s, const Epilogue& epilogue, float* y, const Threads& threads) const override {
+  void Run(const float* x, const ConvShape& s, const Epilogue& epilogue, float* y,
+           const Threads& threads) const override {
     ChooseTarget();
     const DepthwiseCall call{a_, s, epilogue, x, weights_.get(), padded_c_, channel_block_, y};
     const int64_t rows = s.n * CeilDiv(a_.c, channel_block_) * s.oh;

@@ -7,7 +7,8 @@
 namespace slipway::kernels {
 namespace {
 
-/// Runs of a few dozen floats are the rule (a row of the kernel over 3 channels): short of what pays for a call of memcpy.
+/// Runs of a few dozen floats are the rule (a row of the kernel over 3 channels): short of what pays for a call of
+/// memcpy.
 inline void CopyRun(const float* from, int64_t count, float* to) {
   if (count >= 64) {
     std::memcpy(to, from, static_cast<size_t>(count) * sizeof(float));
@@ -126,7 +127,8 @@ class GemmConv : public ConvKernel {
     }
   }
 
-  void Run(const float* x, const ConvShape& s, const Epilogue& epilogue, float* y, const Threads& threads) const override {
+  void Run(const float* x, const ConvShape& s, const Epilogue& epilogue, float* y,
+           const Threads& threads) const override {
     const int64_t m = s.n * s.oh * s.ow;
     const bool pointwise = a_.kh == 1 && a_.kw == 1 && a_.stride_h == 1 && a_.stride_w == 1 && s.pad_top == 0 &&
                            s.pad_left == 0 && s.oh == s.h && s.ow == s.w;
@@ -174,7 +176,8 @@ class GemmConv : public ConvKernel {
 
 }  // namespace
 
-std::unique_ptr<ConvKernel> MakeGemmConv(const ConvAttributes& attributes, const float* weights, const Threads& threads) {
+std::unique_ptr<ConvKernel> MakeGemmConv(const ConvAttributes& attributes, const float* weights,
+                                         const Threads& threads) {
   return std::make_unique<GemmConv>(attributes, weights, threads);
 }
 

@@ -56,7 +56,8 @@ void TransposeBlock(const float* in, int64_t rows, int64_t columns, int64_t in_s
       for (int64_t j = j0; j < end4; j += 4) Transpose4x4(from + j, in_stride, to + j * out_stride, out_stride);
       TransposePlain(from + end4, 4, end - end4, in_stride, to + end4 * out_stride, out_stride);
     }
-    TransposePlain(in + rows4 * in_stride + j0, rows - rows4, end - j0, in_stride, out + j0 * out_stride + rows4, out_stride);
+    TransposePlain(in + rows4 * in_stride + j0, rows - rows4, end - j0, in_stride, out + j0 * out_stride + rows4,
+                   out_stride);
   }
 }
 
@@ -66,8 +67,8 @@ void Interleave3(const float* in, int64_t columns, int64_t in_stride, float* out
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
   int64_t j = 0;
   for (; j + lanes <= columns; j += lanes) {
-    hn::StoreInterleaved3(hn::LoadU(d, in + j), hn::LoadU(d, in + in_stride + j), hn::LoadU(d, in + 2 * in_stride + j), d,
-                          out + 3 * j);
+    hn::StoreInterleaved3(hn::LoadU(d, in + j), hn::LoadU(d, in + in_stride + j), hn::LoadU(d, in + 2 * in_stride + j),
+                          d, out + 3 * j);
   }
   TransposePlain(in + j, 3, columns - j, in_stride, out + 3 * j, 3);
 }
@@ -102,7 +103,8 @@ void TransposeMatrices(const float* in, int64_t n, int64_t rows, int64_t columns
       const int64_t last = std::min(end, (matrix + 1) * blocks);
       const int64_t offset = matrix * rows * columns;
       HWY_DYNAMIC_DISPATCH(TransposeColumns)
-      (in + offset, rows, columns, begin % blocks * kColumns, std::min(columns, (last - matrix * blocks) * kColumns), out + offset);
+      (in + offset, rows, columns, begin % blocks * kColumns, std::min(columns, (last - matrix * blocks) * kColumns),
+       out + offset);
       begin = last;
     }
   });

@@ -54,8 +54,9 @@ HWY_INLINE void StoreFirst(ConvVec v, float* to, size_t count) {
   });
 }
 
-/// y of `count` pixels of a row, a vector of channels each: v through the epilogue. `at` is the offset of the first pixel's
-/// channel `channel` in the output, whose pixels are `pixel` floats long; only `lanes` channels of the vector exist.
+/// y of `count` pixels of a row, a vector of channels each: v through the epilogue. `at` is the offset of the first
+/// pixel's channel `channel` in the output, whose pixels are `pixel` floats long; only `lanes` channels of the vector
+/// exist.
 template <int kMost>
 HWY_INLINE void StorePixels(const Epilogue& e, const ConvVec* v, int64_t count, float* y, int64_t at, int64_t pixel,
                             int64_t channel, size_t lanes) {

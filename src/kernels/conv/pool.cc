@@ -112,12 +112,14 @@ using WindowFunction = void (*)(const PoolWindow&, int64_t, float*);
 constexpr int64_t kWorthAThread = 1 << 15;
 
 /// Taps that count: those inside of the image, or with `padded` those inside of the padded image.
-int64_t Counted(int64_t start, const PoolTaps& inside, int64_t kernel, int64_t dilation, int64_t padded_size, bool padded) {
+int64_t Counted(int64_t start, const PoolTaps& inside, int64_t kernel, int64_t dilation, int64_t padded_size,
+                bool padded) {
   if (!padded) return inside.end - inside.begin;
   return start >= padded_size ? 0 : std::min(kernel, CeilDiv(padded_size - start, dilation));
 }
 
-void Pool(const float* x, const PoolShape& s, bool count_padding, WindowFunction window, float* y, const Threads& threads) {
+void Pool(const float* x, const PoolShape& s, bool count_padding, WindowFunction window, float* y,
+          const Threads& threads) {
   const int64_t row_work = std::max<int64_t>(1, s.ow * s.c * s.kh * s.kw);
   threads.ParallelFor(s.n * s.oh, std::max<int64_t>(1, kWorthAThread / row_work), [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
@@ -127,8 +129,7 @@ void Pool(const float* x, const PoolShape& s, bool count_padding, WindowFunction
       for (int64_t ox = 0; ox < s.ow; ++ox) {
         const int64_t x0 = ox * s.stride_w - s.pad_left;
         const PoolTaps columns(x0, s.kw, s.dilation_w, s.w);
-        const int64_t count =
-            counted_rows * Counted(x0, columns, s.kw, s.dilation_w, s.w + s.pad_right, count_padding);
+        const int64_t count = counted_rows * Counted(x0, columns, s.kw, s.dilation_w, s.w + s.pad_right, count_padding);
         const int64_t iy = row / s.oh * s.h + y0 + rows.begin * s.dilation_h;
         const int64_t ix = x0 + columns.begin * s.dilation_w;
         window({.x = x + (iy * s.w + ix) * s.c,
@@ -173,7 +174,12 @@ void GlobalAveragePool(const float* x, int64_t n, int64_t pixels, int64_t c, flo
       double sums[kChannels] = {};
       for (int64_t p = 0; p < pixels; p += kRun) {
         float part[kChannels];
-        mean({.x = image + p * c, .rows = 1, .columns = std::min(kRun, pixels - p), .row_step = 0, .column_step = c, .factor = 1},
+        mean({.x = image + p * c,
+              .rows = 1,
+              .columns = std::min(kRun, pixels - p),
+              .row_step = 0,
+              .column_step = c,
+              .factor = 1},
              channels, part);
         for (int64_t k = 0; k < channels; ++k) sums[k] += part[k];
       }

@@ -80,8 +80,9 @@ TEST(PoolTest, MatchesPlainLoops) {
           const double want =
               PlainWindow(s, x.data(), pixel / (s.oh * s.ow), pixel / s.ow % s.oh, pixel % s.ow, i % s.c, kind);
           const float got = y[static_cast<size_t>(i)];
-          const std::string what = "shape " + std::to_string(&s - kShapes) + " kind " + std::to_string(static_cast<int>(kind)) +
-                                   " at " + std::to_string(i) + " on " + IsaName();
+          const std::string what = "shape " + std::to_string(&s - kShapes) + " kind " +
+                                   std::to_string(static_cast<int>(kind)) + " at " + std::to_string(i) + " on " +
+                                   IsaName();
           if (std::isnan(want) || std::isinf(want)) {
             ASSERT_TRUE(std::isnan(want) ? std::isnan(got) : got == static_cast<float>(want)) << what << ": " << got;
           } else {
@@ -95,7 +96,8 @@ TEST(PoolTest, MatchesPlainLoops) {
 }
 
 TEST(PoolTest, GlobalAverage) {
-  for (const auto& [n, pixels, c] : {std::tuple<int64_t, int64_t, int64_t>{1, 1, 1}, {2, 49, 130}, {1, 3137, 5}, {1, 0, 3}}) {
+  for (const auto& [n, pixels, c] :
+       {std::tuple<int64_t, int64_t, int64_t>{1, 1, 1}, {2, 49, 130}, {1, 3137, 5}, {1, 0, 3}}) {
     const std::vector<float> x = Numbers(n * pixels * c);
     ForEachTarget([&, n = n, pixels = pixels, c = c] {
       std::vector<float> y(static_cast<size_t>(n * c), -7);

@@ -20,8 +20,8 @@ namespace {
 constexpr int64_t kOutBlock = 64;  // output channels multiplied and transformed together
 constexpr int64_t kLine = 16;      // floats
 
-// F(4, 3) interpolates at 0, +-sqrt(1/2), +-sqrt(2) and infinity: a third of the rounding error of 0, +-1, +-2. With these
-// the squares are 1/2 and 2, their product 1 and their sum 5/2.
+// F(4, 3) interpolates at 0, +-sqrt(1/2), +-sqrt(2) and infinity: a third of the rounding error of 0, +-1, +-2. With
+// these the squares are 1/2 and 2, their product 1 and their sum 5/2.
 constexpr double kP = 0.70710678118654752440;
 constexpr double kQ = 1.41421356237309504880;
 constexpr double kWeights4[6][3] = {
@@ -123,7 +123,8 @@ struct TilePosition {
 
 HWY_INLINE TilePosition Position(const WinogradCall& call, int64_t tile) {
   const int64_t in_image = tile % (call.tiles_h * call.tiles_w);
-  return {tile / (call.tiles_h * call.tiles_w), in_image / call.tiles_w * call.tile, in_image % call.tiles_w * call.tile};
+  return {tile / (call.tiles_h * call.tiles_w), in_image / call.tiles_w * call.tile,
+          in_image % call.tiles_w * call.tile};
 }
 
 template <class F>
@@ -248,12 +249,13 @@ class WinogradConv : public ConvKernel {
     });
   }
 
-  void Run(const float* x, const ConvShape& s, const Epilogue& epilogue, float* y, const Threads& threads) const override {
+  void Run(const float* x, const ConvShape& s, const Epilogue& epilogue, float* y,
+           const Threads& threads) const override {
     ChooseTarget();
     const WinogradCall call{tile_, a_, s, epilogue, x, y, CeilDiv(s.oh, tile_), CeilDiv(s.ow, tile_)};
     const int64_t tiles = s.n * call.tiles_h * call.tiles_w;
-    // The transformed input of a block of tiles takes half of the second-level cache; a product of fewer rows than kLeast
-    // would wait for its weights.
+    // The transformed input of a block of tiles takes half of the second-level cache; a product of fewer rows than
+    // kLeast would wait for its weights.
     constexpr int64_t kCacheFloats = 128 * 1024;
     constexpr int64_t kLeast = 16;
     const int64_t most = std::max(kLeast, kCacheFloats / (Matrices() * InRow()));
@@ -309,8 +311,8 @@ class WinogradConv : public ConvKernel {
     const Threads alone(1);
     for (int64_t m = 0; m < Matrices(); ++m) {
       Gemm(end - begin, inputs.data + m * inputs.stride, inputs.row,
-           packed_[static_cast<size_t>(out_block * Matrices() + m)], products.data + m * products.stride, products.row, {},
-           alone);
+           packed_[static_cast<size_t>(out_block * Matrices() + m)], products.data + m * products.stride, products.row,
+           {}, alone);
     }
     const int64_t channel = out_block * kOutBlock;
     HWY_DYNAMIC_DISPATCH(WinogradOutput)(call, begin, end, channel, std::min(kOutBlock, a_.oc - channel), products);

@@ -17,7 +17,8 @@ struct CopyAxis {
 };
 
 /// The axes without those of size 1, and with neighbours that are one run in both made one.
-std::vector<CopyAxis> MergedAxes(std::span<const int64_t> shape, std::span<const int64_t> from, std::span<const int64_t> to) {
+std::vector<CopyAxis> MergedAxes(std::span<const int64_t> shape, std::span<const int64_t> from,
+                                 std::span<const int64_t> to) {
   std::vector<CopyAxis> axes;
   for (size_t i = 0; i < shape.size(); ++i) {
     if (shape[i] == 1) continue;
@@ -79,7 +80,8 @@ void TransposeBlock(const T* from, int64_t from_stride, T* to, int64_t to_stride
   if constexpr (std::is_same_v<T, uint32_t>) {
     for (; r + 4 <= rows; r += 4) {
       int64_t c = 0;
-      for (; c + 4 <= columns; c += 4) TransposeFour(from + c * from_stride + r, from_stride, to + r * to_stride + c, to_stride);
+      for (; c + 4 <= columns; c += 4)
+        TransposeFour(from + c * from_stride + r, from_stride, to + r * to_stride + c, to_stride);
       for (; c < columns; ++c) {
         for (int64_t i = r; i < r + 4; ++i) to[i * to_stride + c] = from[c * from_stride + i];
       }
@@ -119,9 +121,10 @@ class Copier {
     for (const CopyAxis& a : axes_) rows *= a.size;
     const int64_t row_bytes = inner_.size * static_cast<int64_t>(sizeof(T)) * (blocked_ ? kBlock : 1);
     if (rows == 1 && !blocked_) {
-      threads.ParallelFor(inner_.size, std::max<int64_t>(1, kGrainBytes / static_cast<int64_t>(sizeof(T))), [&](int64_t b, int64_t e) {
-        CopyRow(from_ + b * inner_.from, inner_.from, to_ + b * inner_.to, inner_.to, e - b);
-      });
+      threads.ParallelFor(inner_.size, std::max<int64_t>(1, kGrainBytes / static_cast<int64_t>(sizeof(T))),
+                          [&](int64_t b, int64_t e) {
+                            CopyRow(from_ + b * inner_.from, inner_.from, to_ + b * inner_.to, inner_.to, e - b);
+                          });
       return;
     }
     threads.ParallelFor(rows, std::max<int64_t>(1, kGrainBytes / std::max<int64_t>(1, row_bytes)),
@@ -160,7 +163,8 @@ class Copier {
 
   void Block(const T* from, T* to, int64_t rows) const {
     for (int64_t c = 0; c < inner_.size; c += kBlock) {
-      TransposeBlock(from + c * inner_.from, inner_.from, to + c, row_axis_.to, rows, std::min(kBlock, inner_.size - c));
+      TransposeBlock(from + c * inner_.from, inner_.from, to + c, row_axis_.to, rows,
+                     std::min(kBlock, inner_.size - c));
     }
   }
 
@@ -184,11 +188,12 @@ std::vector<int64_t> DenseStrides(std::span<const int64_t> shape) {
   return strides;
 }
 
-void StridedCopy(DType type, std::span<const int64_t> shape, const void* from, std::span<const int64_t> from_strides, void* to,
-                 std::span<const int64_t> to_strides, const Threads& threads) {
+void StridedCopy(DType type, std::span<const int64_t> shape, const void* from, std::span<const int64_t> from_strides,
+                 void* to, std::span<const int64_t> to_strides, const Threads& threads) {
   if (std::find(shape.begin(), shape.end(), 0) != shape.end()) return;
   VisitBySize(type, [&]<class T>() {
-    Copier<T>(MergedAxes(shape, from_strides, to_strides), static_cast<const T*>(from), static_cast<T*>(to)).Run(threads);
+    Copier<T>(MergedAxes(shape, from_strides, to_strides), static_cast<const T*>(from), static_cast<T*>(to))
+        .Run(threads);
   });
 }
 

@@ -12,11 +12,11 @@ namespace slipway::kernels {
 /// Row-major strides of a shape, in elements.
 std::vector<int64_t> DenseStrides(std::span<const int64_t> shape);
 
-/// to[i * to_strides] = from[i * from_strides] for every index i of `shape`; strides count elements, may be negative, and 0 in
-/// `from_strides` repeats. The two do not overlap, and no place is written twice. Runs of memory are copied as such, and exchanged
-/// axes go in blocks.
-void StridedCopy(DType type, std::span<const int64_t> shape, const void* from, std::span<const int64_t> from_strides, void* to,
-                 std::span<const int64_t> to_strides, const Threads& threads);
+/// to[i * to_strides] = from[i * from_strides] for every index i of `shape`; strides count elements, may be negative,
+/// and 0 in `from_strides` repeats. The two do not overlap, and no place is written twice. Runs of memory are copied as
+/// such, and exchanged axes go in blocks.
+void StridedCopy(DType type, std::span<const int64_t> shape, const void* from, std::span<const int64_t> from_strides,
+                 void* to, std::span<const int64_t> to_strides, const Threads& threads);
 
 /// Copies `bytes` of memory, or as many strings, on several threads where it is much.
 void CopyElements(DType type, const void* from, void* to, int64_t count, const Threads& threads);

@@ -59,9 +59,12 @@ HWY_INLINE void Row(const float* a, const float* b, float* y, int64_t n, F f) {
 template <class F>
 void RowOf(BroadcastForm form, const float* a, const float* b, float* y, int64_t n) {
   switch (form) {
-    case BroadcastForm::kEqual: return Row<true, true>(a, b, y, n, F());
-    case BroadcastForm::kScalarA: return Row<false, true>(a, b, y, n, F());
-    case BroadcastForm::kScalarB: return Row<true, false>(a, b, y, n, F());
+    case BroadcastForm::kEqual:
+      return Row<true, true>(a, b, y, n, F());
+    case BroadcastForm::kScalarA:
+      return Row<false, true>(a, b, y, n, F());
+    case BroadcastForm::kScalarB:
+      return Row<true, false>(a, b, y, n, F());
   }
 }
 

@@ -36,13 +36,20 @@ int64_t Source(const Shape& operand, const Shape& output, int64_t at) {
 
 float Plain(BinaryOp op, float a, float b) {
   switch (op) {
-    case BinaryOp::kAdd: return a + b;
-    case BinaryOp::kSub: return a - b;
-    case BinaryOp::kMul: return a * b;
-    case BinaryOp::kDiv: return a / b;
-    case BinaryOp::kMax: return std::isnan(a) || std::isnan(b) ? a + b : std::max(a, b);
-    case BinaryOp::kMin: return std::isnan(a) || std::isnan(b) ? a + b : std::min(a, b);
-    case BinaryOp::kPRelu: return a < 0 ? a * b : a;
+    case BinaryOp::kAdd:
+      return a + b;
+    case BinaryOp::kSub:
+      return a - b;
+    case BinaryOp::kMul:
+      return a * b;
+    case BinaryOp::kDiv:
+      return a / b;
+    case BinaryOp::kMax:
+      return std::isnan(a) || std::isnan(b) ? a + b : std::max(a, b);
+    case BinaryOp::kMin:
+      return std::isnan(a) || std::isnan(b) ? a + b : std::min(a, b);
+    case BinaryOp::kPRelu:
+      return a < 0 ? a * b : a;
   }
   return 0;
 }
@@ -99,7 +106,8 @@ TEST(Binary, MatchesTheDefinition) {
     std::vector<uint8_t> less(plan.count());
     std::iota(ia.begin(), ia.end(), 0);
     std::iota(ib.begin(), ib.end(), -3);
-    BroadcastBinary(plan, ia.data(), ib.data(), less.data(), [](int64_t l, int64_t r) { return l < r; }, Threads(2));
+    BroadcastBinary(
+        plan, ia.data(), ib.data(), less.data(), [](int64_t l, int64_t r) { return l < r; }, Threads(2));
     for (int64_t i = 0; i < plan.count(); ++i)
       ASSERT_EQ(less[i], ia[Source(c.a, c.want, i)] < ib[Source(c.b, c.want, i)]);
   }

@@ -46,17 +46,26 @@ void UnaryRange(UnaryOp op, const float* x, float* y, int64_t n, float alpha, fl
   const Vec b = hn::Set(d, beta);
   const auto loop = [&](const auto& f) HWY_ATTR { MapRow(x, y, n, [&](Vec v, int64_t) HWY_ATTR { return f(v); }); };
   switch (op) {
-    case UnaryOp::kAbs: return loop([&](Vec v) HWY_ATTR { return hn::Abs(v); });
-    case UnaryOp::kNeg: return loop([&](Vec v) HWY_ATTR { return hn::Neg(v); });
-    case UnaryOp::kExp: return loop([&](Vec v) HWY_ATTR { return Exp(d, v); });
-    case UnaryOp::kLog: return loop([&](Vec v) HWY_ATTR { return Log(d, v); });
-    case UnaryOp::kSqrt: return loop([&](Vec v) HWY_ATTR { return hn::Sqrt(v); });
-    case UnaryOp::kReciprocal: return loop([&](Vec v) HWY_ATTR { return hn::Div(one, v); });
-    case UnaryOp::kSquare: return loop([&](Vec v) HWY_ATTR { return hn::Mul(v, v); });
-    case UnaryOp::kRelu: return loop([&](Vec v) HWY_ATTR { return AtLeast(v, zero); });
+    case UnaryOp::kAbs:
+      return loop([&](Vec v) HWY_ATTR { return hn::Abs(v); });
+    case UnaryOp::kNeg:
+      return loop([&](Vec v) HWY_ATTR { return hn::Neg(v); });
+    case UnaryOp::kExp:
+      return loop([&](Vec v) HWY_ATTR { return Exp(d, v); });
+    case UnaryOp::kLog:
+      return loop([&](Vec v) HWY_ATTR { return Log(d, v); });
+    case UnaryOp::kSqrt:
+      return loop([&](Vec v) HWY_ATTR { return hn::Sqrt(v); });
+    case UnaryOp::kReciprocal:
+      return loop([&](Vec v) HWY_ATTR { return hn::Div(one, v); });
+    case UnaryOp::kSquare:
+      return loop([&](Vec v) HWY_ATTR { return hn::Mul(v, v); });
+    case UnaryOp::kRelu:
+      return loop([&](Vec v) HWY_ATTR { return AtLeast(v, zero); });
     case UnaryOp::kLeakyRelu:
       return loop([&](Vec v) HWY_ATTR { return hn::IfThenElse(hn::Lt(v, zero), hn::Mul(v, a), v); });
-    case UnaryOp::kThresholdedRelu: return loop([&](Vec v) HWY_ATTR { return hn::IfThenElse(hn::Le(v, a), zero, v); });
+    case UnaryOp::kThresholdedRelu:
+      return loop([&](Vec v) HWY_ATTR { return hn::IfThenElse(hn::Le(v, a), zero, v); });
     case UnaryOp::kElu:
       return loop([&](Vec v) HWY_ATTR { return hn::IfThenElse(hn::Lt(v, zero), hn::Mul(a, ExpMinusOne(d, v)), v); });
     case UnaryOp::kSelu:
@@ -72,7 +81,8 @@ void UnaryRange(UnaryOp op, const float* x, float* y, int64_t n, float alpha, fl
         return KeepNaN(d, v, hn::Add(AtLeast(v, zero), AtMost(hn::Mul(a, e), zero)));
       });
     }
-    case UnaryOp::kSigmoid: return loop([&](Vec v) HWY_ATTR { return Sigmoid(d, v); });
+    case UnaryOp::kSigmoid:
+      return loop([&](Vec v) HWY_ATTR { return Sigmoid(d, v); });
     case UnaryOp::kHardSigmoid:
       return loop([&](Vec v) HWY_ATTR { return AtLeast(AtMost(hn::MulAdd(a, v, b), one), zero); });
     case UnaryOp::kHardSwish: {
@@ -80,10 +90,14 @@ void UnaryRange(UnaryOp op, const float* x, float* y, int64_t n, float alpha, fl
       const Vec half = hn::Set(d, 0.5f);
       return loop([&](Vec v) HWY_ATTR { return hn::Mul(v, AtLeast(AtMost(hn::MulAdd(v, sixth, half), one), zero)); });
     }
-    case UnaryOp::kTanh: return loop([&](Vec v) HWY_ATTR { return Tanh(d, v); });
-    case UnaryOp::kErf: return loop([&](Vec v) HWY_ATTR { return Erf(d, v); });
-    case UnaryOp::kGelu: return loop([&](Vec v) HWY_ATTR { return Gelu(d, v); });
-    case UnaryOp::kGeluTanh: return loop([&](Vec v) HWY_ATTR { return GeluTanh(d, v); });
+    case UnaryOp::kTanh:
+      return loop([&](Vec v) HWY_ATTR { return Tanh(d, v); });
+    case UnaryOp::kErf:
+      return loop([&](Vec v) HWY_ATTR { return Erf(d, v); });
+    case UnaryOp::kGelu:
+      return loop([&](Vec v) HWY_ATTR { return Gelu(d, v); });
+    case UnaryOp::kGeluTanh:
+      return loop([&](Vec v) HWY_ATTR { return GeluTanh(d, v); });
     case UnaryOp::kSilu:
       return loop([&](Vec v) HWY_ATTR { return hn::Div(v, hn::Add(one, ExpFlush(d, hn::Neg(hn::Mul(a, v))))); });
     case UnaryOp::kMish: {
@@ -99,15 +113,21 @@ void UnaryRange(UnaryOp op, const float* x, float* y, int64_t n, float alpha, fl
     case UnaryOp::kSoftplus:
       return loop([&](Vec v)
                       HWY_ATTR { return hn::Add(AtLeast(v, zero), LogOnePlus(d, ExpFlush(d, hn::Neg(hn::Abs(v))))); });
-    case UnaryOp::kSoftsign: return loop([&](Vec v) HWY_ATTR { return hn::Div(v, hn::Add(one, hn::Abs(v))); });
-    case UnaryOp::kFloor: return loop([&](Vec v) HWY_ATTR { return hn::Floor(v); });
-    case UnaryOp::kCeil: return loop([&](Vec v) HWY_ATTR { return hn::Ceil(v); });
-    case UnaryOp::kRound: return loop([&](Vec v) HWY_ATTR { return hn::Round(v); });
+    case UnaryOp::kSoftsign:
+      return loop([&](Vec v) HWY_ATTR { return hn::Div(v, hn::Add(one, hn::Abs(v))); });
+    case UnaryOp::kFloor:
+      return loop([&](Vec v) HWY_ATTR { return hn::Floor(v); });
+    case UnaryOp::kCeil:
+      return loop([&](Vec v) HWY_ATTR { return hn::Ceil(v); });
+    case UnaryOp::kRound:
+      return loop([&](Vec v) HWY_ATTR { return hn::Round(v); });
     case UnaryOp::kSign:
       return loop([&](Vec v)
                       HWY_ATTR { return KeepNaN(d, v, hn::IfThenElse(hn::Eq(v, zero), zero, hn::CopySign(one, v))); });
-    case UnaryOp::kClip: return loop([&](Vec v) HWY_ATTR { return AtMost(AtLeast(v, a), b); });
-    case UnaryOp::kLinear: return loop([&](Vec v) HWY_ATTR { return hn::MulAdd(v, a, b); });
+    case UnaryOp::kClip:
+      return loop([&](Vec v) HWY_ATTR { return AtMost(AtLeast(v, a), b); });
+    case UnaryOp::kLinear:
+      return loop([&](Vec v) HWY_ATTR { return hn::MulAdd(v, a, b); });
   }
 }
 

@@ -274,8 +274,8 @@ PackedMatrix PackMatrix(const float* b, int64_t k, int64_t n, int64_t row_stride
   return {.k = k, .n = n, .data = out};
 }
 
-void Gemm(int64_t m, const float* a, int64_t lda, const PackedMatrix& b, float* c, int64_t ldc, const Epilogue& epilogue,
-          const Threads& threads) {
+void Gemm(int64_t m, const float* a, int64_t lda, const PackedMatrix& b, float* c, int64_t ldc,
+          const Epilogue& epilogue, const Threads& threads) {
   ChooseTarget();
   HWY_DYNAMIC_DISPATCH(RunGemm)({m, a, lda, nullptr, b, true, 0, 0, c, ldc, &epilogue}, threads);
 }

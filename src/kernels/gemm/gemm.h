@@ -19,8 +19,8 @@ struct PackedMatrix {
 /// Bytes that PackMatrix writes for a [k, n] matrix.
 size_t PackedBytes(int64_t k, int64_t n);
 
-/// Packs b, whose element (i, j) lies at b[i * row_stride + j * col_stride] (so a transposed matrix needs no copy first),
-/// into `out` (64-byte aligned, PackedBytes(k, n)).
+/// Packs b, whose element (i, j) lies at b[i * row_stride + j * col_stride] (so a transposed matrix needs no copy
+/// first), into `out` (64-byte aligned, PackedBytes(k, n)).
 PackedMatrix PackMatrix(const float* b, int64_t k, int64_t n, int64_t row_stride, int64_t col_stride, float* out,
                         const Threads& threads);
 
@@ -35,13 +35,13 @@ class RowSource {
 
 /// c[m, n] (rows ldc apart) = epilogue(a[m, k] (rows lda apart) x b). a may not overlap c.
 /// k = 0 gives epilogue(0). Splits over threads by itself; m = 1 takes a matrix-vector path that reads b once.
-void Gemm(int64_t m, const float* a, int64_t lda, const PackedMatrix& b, float* c, int64_t ldc, const Epilogue& epilogue,
-          const Threads& threads);
+void Gemm(int64_t m, const float* a, int64_t lda, const PackedMatrix& b, float* c, int64_t ldc,
+          const Epilogue& epilogue, const Threads& threads);
 void Gemm(int64_t m, const RowSource& a, const PackedMatrix& b, float* c, int64_t ldc, const Epilogue& epilogue,
           const Threads& threads);
 
-/// The same for a right-hand matrix that is not packed beforehand (both operands are activations); b's element (i, j) lies
-/// at b[i * b_row_stride + j * b_col_stride]. Packs panels of b as it goes, in scratch memory that threads keep.
+/// The same for a right-hand matrix that is not packed beforehand (both operands are activations); b's element (i, j)
+/// lies at b[i * b_row_stride + j * b_col_stride]. Packs panels of b as it goes, in scratch memory that threads keep.
 void GemmUnpacked(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, const float* b, int64_t b_row_stride,
                   int64_t b_col_stride, float* c, int64_t ldc, const Epilogue& epilogue, const Threads& threads);
 

@@ -36,17 +36,28 @@ std::vector<float> Numbers(int64_t count, uint32_t seed) {
 double Activate(const Epilogue& e, double x) {
   const auto clip = [](double v, double low, double high) { return v < low ? low : v > high ? high : v; };
   switch (e.activation) {
-    case Activation::kNone: return x;
-    case Activation::kRelu: return x > 0 ? x : 0;
-    case Activation::kClip: return clip(x, e.alpha, e.beta);
-    case Activation::kLeakyRelu: return x < 0 ? e.alpha * x : x;
-    case Activation::kGelu: return 0.5 * x * std::erfc(-x * M_SQRT1_2);
-    case Activation::kGeluTanh: return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
-    case Activation::kSilu: return x / (1 + std::exp(-x));
-    case Activation::kSigmoid: return 1 / (1 + std::exp(-x));
-    case Activation::kTanh: return std::tanh(x);
-    case Activation::kHardSwish: return x * clip(x / 6 + 0.5, 0, 1);
-    case Activation::kHardSigmoid: return clip(e.alpha * x + e.beta, 0, 1);
+    case Activation::kNone:
+      return x;
+    case Activation::kRelu:
+      return x > 0 ? x : 0;
+    case Activation::kClip:
+      return clip(x, e.alpha, e.beta);
+    case Activation::kLeakyRelu:
+      return x < 0 ? e.alpha * x : x;
+    case Activation::kGelu:
+      return 0.5 * x * std::erfc(-x * M_SQRT1_2);
+    case Activation::kGeluTanh:
+      return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+    case Activation::kSilu:
+      return x / (1 + std::exp(-x));
+    case Activation::kSigmoid:
+      return 1 / (1 + std::exp(-x));
+    case Activation::kTanh:
+      return std::tanh(x);
+    case Activation::kHardSwish:
+      return x * clip(x / 6 + 0.5, 0, 1);
+    case Activation::kHardSigmoid:
+      return clip(e.alpha * x + e.beta, 0, 1);
   }
   return x;
 }
@@ -172,9 +183,9 @@ TEST(Gemm, OddSizes) {
 }
 
 TEST(Gemm, ManyBlocks) {
-  const Shape shapes[] = {{65, 65, 257}, {255, 33, 385}, {17, 31, 1000}, {1, 257, 1031},  {2, 65, 3000}, {300, 17, 400},
-                          {64, 64, 768}, {33, 100, 1024}, {700, 5, 150}, {130, 130, 1021}, {37, 40, 2500},
-                          {500, 30, 40}};
+  const Shape shapes[] = {{65, 65, 257}, {255, 33, 385},   {17, 31, 1000}, {1, 257, 1031},
+                          {2, 65, 3000}, {300, 17, 400},   {64, 64, 768},  {33, 100, 1024},
+                          {700, 5, 150}, {130, 130, 1021}, {37, 40, 2500}, {500, 30, 40}};
   ForEachTarget([&] {
     for (const Shape& s : shapes) {
       for (const How how : {How::kPacked, How::kPackedTransposed, How::kPackedStrided, How::kSource, How::kUnpacked,

@@ -113,12 +113,18 @@ void RunReduce(ReduceOp op, const ReducePlan& plan, const float* x, float* y, co
     for (int64_t i = 0; i < plan.outputs(); ++i) y[i] = f(y[i]);
   };
   switch (op) {
-    case ReduceOp::kSum: return Reduce<SumOp, Identity>(plan, x, y, false, threads);
-    case ReduceOp::kMax: return Reduce<MaxOp, Identity>(plan, x, y, false, threads);
-    case ReduceOp::kMin: return Reduce<MinOp, Identity>(plan, x, y, false, threads);
-    case ReduceOp::kProd: return Reduce<ProductOp, Identity>(plan, x, y, false, threads);
-    case ReduceOp::kSumSquare: return Reduce<SumOp, Square>(plan, x, y, false, threads);
-    case ReduceOp::kL1: return Reduce<SumOp, Magnitude>(plan, x, y, false, threads);
+    case ReduceOp::kSum:
+      return Reduce<SumOp, Identity>(plan, x, y, false, threads);
+    case ReduceOp::kMax:
+      return Reduce<MaxOp, Identity>(plan, x, y, false, threads);
+    case ReduceOp::kMin:
+      return Reduce<MinOp, Identity>(plan, x, y, false, threads);
+    case ReduceOp::kProd:
+      return Reduce<ProductOp, Identity>(plan, x, y, false, threads);
+    case ReduceOp::kSumSquare:
+      return Reduce<SumOp, Square>(plan, x, y, false, threads);
+    case ReduceOp::kL1:
+      return Reduce<SumOp, Magnitude>(plan, x, y, false, threads);
     case ReduceOp::kMean: {
       Reduce<SumOp, Identity>(plan, x, y, false, threads);
       const auto count = static_cast<float>(plan.reduced());

@@ -72,16 +72,26 @@ double Plain(ReduceOp op, const std::vector<double>& v) {
     most = std::max(most, e), least = std::min(least, e);
   }
   switch (op) {
-    case ReduceOp::kSum: return sum;
-    case ReduceOp::kMean: return sum / static_cast<double>(v.size());
-    case ReduceOp::kMax: return most;
-    case ReduceOp::kMin: return least;
-    case ReduceOp::kProd: return product;
-    case ReduceOp::kSumSquare: return squares;
-    case ReduceOp::kL1: return l1;
-    case ReduceOp::kL2: return std::sqrt(squares);
-    case ReduceOp::kLogSum: return std::log(sum);
-    case ReduceOp::kLogSumExp: return std::log(exps);
+    case ReduceOp::kSum:
+      return sum;
+    case ReduceOp::kMean:
+      return sum / static_cast<double>(v.size());
+    case ReduceOp::kMax:
+      return most;
+    case ReduceOp::kMin:
+      return least;
+    case ReduceOp::kProd:
+      return product;
+    case ReduceOp::kSumSquare:
+      return squares;
+    case ReduceOp::kL1:
+      return l1;
+    case ReduceOp::kL2:
+      return std::sqrt(squares);
+    case ReduceOp::kLogSum:
+      return std::log(sum);
+    case ReduceOp::kLogSumExp:
+      return std::log(exps);
   }
   return 0;
 }
@@ -116,7 +126,8 @@ TEST(Reduce, MatchesTheDefinition) {
       });
     }
     std::vector<int64_t> whole(x.begin(), x.end()), sums(plan.outputs());
-    ReducePlain(plan, whole.data(), sums.data(), int64_t{3}, std::plus<>(), [](int64_t v) { return v; }, Threads(2));
+    ReducePlain(
+        plan, whole.data(), sums.data(), int64_t{3}, std::plus<>(), [](int64_t v) { return v; }, Threads(2));
     for (size_t i = 0; i < sums.size(); ++i) {
       int64_t want = 3;
       for (double v : groups[i]) want += static_cast<int64_t>(v);

@@ -15,14 +15,17 @@ void AlignSecond(Graph& g, NodeId id, int64_t axis) {
   if (a_rank >= 0 && b_rank >= 0) {
     const int64_t from = (axis < 0 ? axis + a_rank : axis) + b_rank;
     std::vector<int64_t> added;
-    for (int64_t i = std::max(from, b_rank); i < a_rank; ++i) added.push_back(b_rank + static_cast<int64_t>(added.size()));
+    for (int64_t i = std::max(from, b_rank); i < a_rank; ++i)
+      added.push_back(b_rank + static_cast<int64_t>(added.size()));
     if (!added.empty()) g.SetInput(id, 1, before.Add("Unsqueeze", {b, before.Ints("axes", added)}));
     return;
   }
   // -1 is how models say "at the end", which needs no alignment.
   if (axis == -1) return;
-  if (axis < 0 || b_rank < 0) FailUpgrade(Code::kUnsupported, "attribute 'axis' of opset 6 needs inputs of known rank.");
-  const ValueId sizes = before.Add("Concat", {before.Add("Shape", {b}), before.Ones(a, axis + b_rank)}, One("axis", int64_t{0}));
+  if (axis < 0 || b_rank < 0)
+    FailUpgrade(Code::kUnsupported, "attribute 'axis' of opset 6 needs inputs of known rank.");
+  const ValueId sizes =
+      before.Add("Concat", {before.Add("Shape", {b}), before.Ones(a, axis + b_rank)}, One("axis", int64_t{0}));
   g.SetInput(id, 1, before.Add("Reshape", {b, sizes}));
 }
 
@@ -47,7 +50,8 @@ void TileOneAxis(Graph& g, NodeId id) {
   const ValueId x = Required(g.node(id), 0);
   const ValueId count = before.Ints("one", {1});
   const auto as_list = [&](size_t index) {
-    const ValueId number = before.Add("Cast", {Required(g.node(id), index)}, One("to", static_cast<int64_t>(DType::kInt64)));
+    const ValueId number =
+        before.Add("Cast", {Required(g.node(id), index)}, One("to", static_cast<int64_t>(DType::kInt64)));
     return before.Add("Reshape", {number, count});
   };
   const ValueId tiles = as_list(1), axis = as_list(2);

@@ -20,7 +20,12 @@ ValueId Before::Ints(std::string_view what, std::vector<int64_t> values) const {
 ValueId Before::Add(std::string_view op_type, std::vector<ValueId> inputs, Attributes attributes) const {
   const std::string name = fmt::format("{}/{}", label_, op_type);
   const ValueId out = g_.AddValue(name);
-  g_.AddNode({.name = name, .op_type = std::string(op_type), .inputs = std::move(inputs), .outputs = {out}, .attributes = std::move(attributes)}, at_);
+  g_.AddNode({.name = name,
+              .op_type = std::string(op_type),
+              .inputs = std::move(inputs),
+              .outputs = {out},
+              .attributes = std::move(attributes)},
+             at_);
   return out;
 }
 
@@ -50,9 +55,33 @@ Attributes One(std::string name, Attribute value) {
 
 DType ElemOf(const Graph& graph, ValueId value) {
   // Operators whose output may have another type than their first input.
-  static constexpr std::string_view kChange[] = {"Cast", "CastLike", "Shape", "Size", "NonZero", "ArgMax", "ArgMin", "Equal", "Greater", "Less", "Where",
-                                                 "Not", "And", "Or", "Xor", "IsNaN", "IsInf", "OneHot", "ConstantOfShape", "EyeLike",
-                                                 "QuantizeLinear", "DequantizeLinear", "RandomNormalLike", "RandomUniformLike", "If", "Loop", "Scan"};
+  static constexpr std::string_view kChange[] = {"Cast",
+                                                 "CastLike",
+                                                 "Shape",
+                                                 "Size",
+                                                 "NonZero",
+                                                 "ArgMax",
+                                                 "ArgMin",
+                                                 "Equal",
+                                                 "Greater",
+                                                 "Less",
+                                                 "Where",
+                                                 "Not",
+                                                 "And",
+                                                 "Or",
+                                                 "Xor",
+                                                 "IsNaN",
+                                                 "IsInf",
+                                                 "OneHot",
+                                                 "ConstantOfShape",
+                                                 "EyeLike",
+                                                 "QuantizeLinear",
+                                                 "DequantizeLinear",
+                                                 "RandomNormalLike",
+                                                 "RandomUniformLike",
+                                                 "If",
+                                                 "Loop",
+                                                 "Scan"};
   constexpr int kSteps = 32;
   for (int step = 0; step < kSteps && value != kNone; ++step) {
     const Graph::ValueInfo& info = graph.value(value);

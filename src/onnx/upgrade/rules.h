@@ -41,8 +41,8 @@ DType ElemOf(const Graph& graph, ValueId value);
 /// The node's input, which the rule cannot do without.
 ValueId Required(const Node& node, size_t index);
 
-/// Attributes of ints, floats, one int or one float that became input `index`: a list, an int64 of `shape` ([1] or []), or a
-/// scalar of the type of input 0. Absent ones stay absent.
+/// Attributes of ints, floats, one int or one float that became input `index`: a list, an int64 of `shape` ([1] or []),
+/// or a scalar of the type of input 0. Absent ones stay absent.
 Apply IntsToInput(std::string name, size_t index);
 Apply FloatsToInput(std::string name, size_t index);
 Apply IntToInput(std::string name, size_t index, Shape shape);

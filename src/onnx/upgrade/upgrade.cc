@@ -35,7 +35,8 @@ std::vector<Rule> MakeRules() {
       {"GroupNormalization", 21, ScalePerChannel},
       {"LpPool", 2, IntegerP},
       {"PRelu", 7, AlignSlope},
-      {"Pad", 2, [](Graph& g, NodeId id) {
+      {"Pad", 2,
+       [](Graph& g, NodeId id) {
          Attributes& a = g.node(id).attributes;
          if (a.Has("paddings")) a.Set("pads", a.Ints("paddings"));
          a.Remove("paddings");
@@ -60,18 +61,22 @@ std::vector<Rule> MakeRules() {
       {"Upsample", 9, FloatsToInput("scales", 1), "scales"},
       {"Upsample", 10, ScalesToThird},
   };
-  const auto each = [&](std::initializer_list<std::string_view> ops, int64_t before, const Apply& apply, std::string_view moved = "") {
+  const auto each = [&](std::initializer_list<std::string_view> ops, int64_t before, const Apply& apply,
+                        std::string_view moved = "") {
     for (std::string_view op : ops) rules.push_back({op, before, apply, moved});
   };
-  each({"Add", "Sub", "Mul", "Div", "Pow", "And", "Or", "Xor", "Equal", "Greater", "Less"}, 7, OldBroadcast, "broadcast");
-  each({"Abs", "Ceil", "Elu", "Exp", "Floor", "HardSigmoid", "LeakyRelu", "Log", "Max", "Mean", "Min", "Neg", "Reciprocal", "Relu", "Selu",
-        "Sigmoid", "Sqrt", "Sum", "Tanh", "InstanceNormalization"},
+  each({"Add", "Sub", "Mul", "Div", "Pow", "And", "Or", "Xor", "Equal", "Greater", "Less"}, 7, OldBroadcast,
+       "broadcast");
+  each({"Abs",  "Ceil",    "Elu",  "Exp", "Floor", "HardSigmoid",          "LeakyRelu",
+        "Log",  "Max",     "Mean", "Min", "Neg",   "Reciprocal",           "Relu",
+        "Selu", "Sigmoid", "Sqrt", "Sum", "Tanh",  "InstanceNormalization"},
        6, Drop({"consumed_inputs"}), "consumed_inputs");
   each({"GRU", "LSTM", "RNN"}, 7, Drop({"output_sequence"}), "output_sequence");
   each({"Softmax", "LogSoftmax", "Hardmax"}, 13, FlattenAround);
   each({"Squeeze", "Unsqueeze", "ReduceSum"}, 13, IntsToInput("axes", 1), "axes");
-  each({"ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceSumSquare"}, 18,
-       IntsToInput("axes", 1), "axes");
+  each({"ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp",
+        "ReduceSumSquare"},
+       18, IntsToInput("axes", 1), "axes");
   return rules;
 }
 
@@ -103,14 +108,16 @@ void Upgrade(Graph& graph, NodeId id, int64_t version) {
   const Node& node = graph.node(id);
   if (!node.domain.empty()) return;
   if (const int64_t first = FirstOpset(node.op_type); version < first) {
-    FailUpgrade(Code::kBadGraph, fmt::format("the model is of opset {}, but this operator came with opset {}.", version, first));
+    FailUpgrade(Code::kBadGraph,
+                fmt::format("the model is of opset {}, but this operator came with opset {}.", version, first));
   }
   const auto* rules = RulesOf(node.op_type);
   if (!rules) return;
   for (const Rule* rule : *rules) {
     if (version >= rule->before) {
       if (rule->moved.empty() || !graph.node(id).attributes.Has(rule->moved)) continue;
-      FailUpgrade(Code::kBadGraph, fmt::format("has no attribute '{}' since opset {}; the model is of opset {}.", rule->moved, rule->before, version));
+      FailUpgrade(Code::kBadGraph, fmt::format("has no attribute '{}' since opset {}; the model is of opset {}.",
+                                               rule->moved, rule->before, version));
     }
     if (graph.node(id).output(0) == kNone) FailUpgrade(Code::kBadGraph, "gives no output.");
     rule->apply(graph, id);

@@ -9,8 +9,8 @@ inline constexpr int64_t kNewestOpset = 28;
 /// The same of ai.onnx.ml.
 inline constexpr int64_t kNewestMlOpset = 5;
 
-/// Turns a node of opset `version` of its domain into the newest form, which is the one that operators know. May add nodes
-/// and constants before it. Throws Error(kBadGraph).
+/// Turns a node of opset `version` of its domain into the newest form, which is the one that operators know. May add
+/// nodes and constants before it. Throws Error(kBadGraph).
 void Upgrade(Graph& graph, NodeId id, int64_t version);
 
 }  // namespace slipway::onnx

@@ -41,7 +41,8 @@ TEST(Upgrade, TurnsOldFormsIntoTheNewest) {
     Message node;
     std::string want;
   } cases[] = {
-      {9, NodeMessage("Slice", {"x"}, {"y"}, {ints("starts", {1}), ints("ends", {2}), ints("axes", {0})}), "Slice(x,[1],[2],[0])"},
+      {9, NodeMessage("Slice", {"x"}, {"y"}, {ints("starts", {1}), ints("ends", {2}), ints("axes", {0})}),
+       "Slice(x,[1],[2],[0])"},
       {9, NodeMessage("Slice", {"x"}, {"y"}, {ints("starts", {1}), ints("ends", {2})}), "Slice(x,[1],[2])"},
       {9, NodeMessage("TopK", {"x"}, {"y", "i"}, {IntAttribute("k", 2)}), "TopK(x,[2])"},
       {12, NodeMessage("Squeeze", {"x"}, {"y"}, {ints("axes", {0})}), "Squeeze(x,[0])"},
@@ -49,38 +50,55 @@ TEST(Upgrade, TurnsOldFormsIntoTheNewest) {
       {12, NodeMessage("Split", {"x"}, {"y", "z"}), "Split(x;num_outputs)"},
       {17, NodeMessage("ReduceMean", {"x"}, {"y"}, {ints("axes", {1})}), "ReduceMean(x,[1])"},
       {18, NodeMessage("ReduceMean", {"x", "w"}, {"y"}), "ReduceMean(x,float)"},
-      {10, NodeMessage("Clip", {"x"}, {"y"}, {FloatAttribute("min", 0), FloatAttribute("max", 6)}), "Clip(x,float,float)"},
+      {10, NodeMessage("Clip", {"x"}, {"y"}, {FloatAttribute("min", 0), FloatAttribute("max", 6)}),
+       "Clip(x,float,float)"},
       {6, NodeMessage("Clip", {"x"}, {"y"}, {FloatAttribute("max", 6)}), "Clip(x,-,float)"},
-      {10, NodeMessage("Pad", {"x"}, {"y"}, {ints("pads", {0, 1, 0, 1}), FloatAttribute("value", 1)}), "Pad(x,[0 1 0 1],float)"},
+      {10, NodeMessage("Pad", {"x"}, {"y"}, {ints("pads", {0, 1, 0, 1}), FloatAttribute("value", 1)}),
+       "Pad(x,[0 1 0 1],float)"},
       {1, NodeMessage("Pad", {"x"}, {"y"}, {ints("paddings", {0, 1, 0, 1})}), "Pad(x,[0 1 0 1])"},
       {12, NodeMessage("Softmax", {"x"}, {"y"}), "Softmax(x;axis)"},
-      {12, NodeMessage("Softmax", {"x"}, {"y"}, {IntAttribute("axis", 0)}), "Flatten(x;axis) Shape(x) Softmax(.;axis) Reshape(.,.)"},
+      {12, NodeMessage("Softmax", {"x"}, {"y"}, {IntAttribute("axis", 0)}),
+       "Flatten(x;axis) Shape(x) Softmax(.;axis) Reshape(.,.)"},
       {13, NodeMessage("Softmax", {"x"}, {"y"}, {IntAttribute("axis", 0)}), "Softmax(x;axis)"},
       {11, NodeMessage("Dropout", {"x"}, {"y"}, {FloatAttribute("ratio", 0.5f)}), "Dropout(x)"},
-      {8, NodeMessage("BatchNormalization", {"x", "w", "w", "w", "w"}, {"y", "m", "v"}, {IntAttribute("spatial", 1)}), "BatchNormalization(x,float,float,float,float)"},
-      {8, NodeMessage("Upsample", {"x"}, {"y"}, {Message().Text(field::attribute::kName, "scales").Int(field::attribute::kType, 6).Float(field::attribute::kFloats, 1)}),
+      {8, NodeMessage("BatchNormalization", {"x", "w", "w", "w", "w"}, {"y", "m", "v"}, {IntAttribute("spatial", 1)}),
+       "BatchNormalization(x,float,float,float,float)"},
+      {8,
+       NodeMessage("Upsample", {"x"}, {"y"},
+                   {Message()
+                        .Text(field::attribute::kName, "scales")
+                        .Int(field::attribute::kType, 6)
+                        .Float(field::attribute::kFloats, 1)}),
        "Resize(x,-,float;coordinate_transformation_mode;nearest_mode)"},
       {10, NodeMessage("Resize", {"x", "w"}, {"y"}), "Resize(x,-,float;coordinate_transformation_mode;nearest_mode)"},
       {11, NodeMessage("Resize", {"x", "empty", "w"}, {"y"}), "Resize(x,-,float)"},
       {9, NodeMessage("Scatter", {"x", "w", "w"}, {"y"}), "ScatterElements(x,float,float)"},
-      {6, NodeMessage("Add", {"x", "w"}, {"y"}, {IntAttribute("broadcast", 1), IntAttribute("axis", 0)}), "Unsqueeze(float,[1]) Add(x,.)"},
+      {6, NodeMessage("Add", {"x", "w"}, {"y"}, {IntAttribute("broadcast", 1), IntAttribute("axis", 0)}),
+       "Unsqueeze(float,[1]) Add(x,.)"},
       {6, NodeMessage("Add", {"x", "w"}, {"y"}, {IntAttribute("broadcast", 1)}), "Add(x,float)"},
-      {6, NodeMessage("Add", {"u", "w"}, {"y"}, {IntAttribute("broadcast", 1), IntAttribute("axis", 1)}), "Neg(x) Shape(float) Shape(.;start) Equal(.,.) Cast(.;to) Concat(.,.;axis) Reshape(float,.) Add(.,.)"},
-      {6, NodeMessage("PRelu", {"u", "w"}, {"y"}), "Neg(x) Shape(float) Shape(.;start) Equal(.,.) Cast(.;to) Concat(.,.;axis) Reshape(float,.) PRelu(.,.)"},
+      {6, NodeMessage("Add", {"u", "w"}, {"y"}, {IntAttribute("broadcast", 1), IntAttribute("axis", 1)}),
+       "Neg(x) Shape(float) Shape(.;start) Equal(.,.) Cast(.;to) Concat(.,.;axis) Reshape(float,.) Add(.,.)"},
+      {6, NodeMessage("PRelu", {"u", "w"}, {"y"}),
+       "Neg(x) Shape(float) Shape(.;start) Equal(.,.) Cast(.;to) Concat(.,.;axis) Reshape(float,.) PRelu(.,.)"},
       {5, NodeMessage("Cast", {"x"}, {"y"}, {StringAttribute("to", "FLOAT16")}), "Cast(x;to)"},
       {4, NodeMessage("Reshape", {"x"}, {"y"}, {ints("shape", {3, 2})}), "Reshape(x,[3 2])"},
       {18, NodeMessage("GroupNormalization", {"x", "w", "w"}, {"y"}, {IntAttribute("num_groups", 3)}),
-       "Shape(x;start;end) Div(.,[3]) Concat([3],.;axis) Unsqueeze(float,[1]) Expand(.,.) Reshape(.,[-1]) Unsqueeze(float,[1]) Expand(.,.) Reshape(.,[-1]) GroupNormalization(x,.,.;num_groups)"},
+       "Shape(x;start;end) Div(.,[3]) Concat([3],.;axis) Unsqueeze(float,[1]) Expand(.,.) Reshape(.,[-1]) "
+       "Unsqueeze(float,[1]) Expand(.,.) Reshape(.,[-1]) GroupNormalization(x,.,.;num_groups)"},
       {17, NodeMessage("DFT", {"x"}, {"y"}), "DFT(x,-,[1])"},
-      {5, NodeMessage("Tile", {"x", "w", "w"}, {"y"}), "Cast(float;to) Reshape(.,[1]) Cast(float;to) Reshape(.,[1]) Shape(x;start) Equal(.,.) Cast(.;to) ScatterElements(.,.,.;axis) Tile(x,.)"},
+      {5, NodeMessage("Tile", {"x", "w", "w"}, {"y"}),
+       "Cast(float;to) Reshape(.,[1]) Cast(float;to) Reshape(.,[1]) Shape(x;start) Equal(.,.) Cast(.;to) "
+       "ScatterElements(.,.,.;axis) Tile(x,.)"},
   };
   for (const auto& c : cases) {
     std::vector<Message> nodes;
     // u: a value of which the file tells no shape.
-    if (c.node.bytes().find(std::string("\x0a\x01u", 3)) != std::string::npos) nodes.push_back(NodeMessage("Neg", {"x"}, {"u"}));
+    if (c.node.bytes().find(std::string("\x0a\x01u", 3)) != std::string::npos)
+      nodes.push_back(NodeMessage("Neg", {"x"}, {"u"}));
     nodes.push_back(c.node);
     Message graph = GraphMessage(nodes, {"y"});
-    graph.Add(field::graph::kInitializer, TensorMessage("w", 1, {2}, "12345678")).Add(field::graph::kInitializer, TensorMessage("empty", 1, {0}, ""));
+    graph.Add(field::graph::kInitializer, TensorMessage("w", 1, {2}, "12345678"))
+        .Add(field::graph::kInitializer, TensorMessage("empty", 1, {0}, ""));
     SCOPED_TRACE(c.want);
     const Model model = ReadModel(ModelMessage(graph, c.opset).bytes(), "");
     Verify(*model.graph);
