@@ -6,8 +6,9 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
+
+import onnx
 from onnx import TensorProto, helper
 
 PROGRAM = os.environ.get("SLIPWAY_PROGRAM", str(Path(__file__).parents[2] / ".venv/bin/slipway"))
@@ -70,7 +71,14 @@ def test_top_level():
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["launch"], ["run"], ["run", "--nonsense", "m.onnx"], ["run", "m.onnx", "--level", "7"], ["bench", "m.onnx", "--seconds", "x"]],
+    [
+        [],
+        ["launch"],
+        ["run"],
+        ["run", "--nonsense", "m.onnx"],
+        ["run", "m.onnx", "--level", "7"],
+        ["bench", "m.onnx", "--seconds", "x"],
+    ],
     ids=" ".join,
 )
 def test_bad_usage(arguments):

@@ -18,11 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import onnx
 import onnxscript
 import torch
 import transformers as tf
 from torch import nn
+
+import onnx
 
 # Up to the newest that each can write: of dynamo's, 18 to 23 are its own and the rest are converted from those.
 EXPORTERS = {"dynamo": (14, 17, 18, 23, 25), "torchscript": (14, 17, 18, 20)}

@@ -1,0 +1,74 @@
+from collections.abc import Sequence
+from typing import Any
+
+class NodeArg:
+    """An input or output of a model."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def type(self) -> str:
+        """As onnxruntime spells it: 'tensor(float)'."""
+    @property
+    def shape(self) -> list[int | str | None]:
+        """A size, the name of an axis that varies, or None for one without a name."""
+
+class ModelMetadata:
+    """What a model's file says about itself."""
+
+    @property
+    def producer_name(self) -> str: ...
+    @property
+    def producer_version(self) -> str: ...
+    @property
+    def domain(self) -> str: ...
+    @property
+    def description(self) -> str: ...
+    @property
+    def graph_name(self) -> str: ...
+    @property
+    def graph_description(self) -> str: ...
+    @property
+    def version(self) -> int: ...
+    @property
+    def ir_version(self) -> int: ...
+    @property
+    def opsets(self) -> dict[str, int]:
+        """Opset versions by domain, as the file has them."""
+    @property
+    def custom_metadata_map(self) -> dict[str, str]: ...
+
+class RunOptions:
+    """How one run is done; pass it to InferenceSession.run."""
+
+    terminate: bool
+    """Set to True from any thread to stop the run, which then raises slipway.errors.Cancelled."""
+
+class NativeSessionOptions:
+    intra_op_threads: int
+    spin: bool
+    optimization_level: int
+    disabled_passes: list[str]
+
+class NativeSession:
+    @staticmethod
+    def load(path: str, options: NativeSessionOptions) -> NativeSession: ...
+    @staticmethod
+    def load_bytes(model: bytes, options: NativeSessionOptions) -> NativeSession: ...
+    @property
+    def inputs(self) -> list[NodeArg]: ...
+    @property
+    def outputs(self) -> list[NodeArg]: ...
+    @property
+    def overridable_initializers(self) -> list[NodeArg]: ...
+    @property
+    def info(self) -> ModelMetadata: ...
+    def describe(self) -> str: ...
+    def arena_bytes(self, feed: dict[str, Any]) -> int: ...
+    def run(
+        self,
+        names: Sequence[str] | None,
+        feed: dict[str, Any],
+        options: RunOptions | None = None,
+        profile: list | None = None,
+    ) -> list[Any]: ...
