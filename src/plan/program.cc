@@ -234,12 +234,20 @@ void Program::RunStep(const Step& step, Instance& instance, size_t index) const 
 std::vector<Value> Program::Collect(Instance& instance, const Plan& plan) const {
   std::vector<Value> out;
   out.reserve(graph_->outputs.size());
+  std::vector<const void*> given;
   for (ValueId v : graph_->outputs) {
     const Value& value = instance.values[v];
     const int storage = plan.slots[v].storage;
     const Place place = storage == kNone ? Place::kNowhere : plan.storages[storage].place;
-    // What the caller gets must be the caller's alone: not the weights, and not the input under another name.
-    const bool shared = place == Place::kConstant || place == Place::kInput;
+    // What the caller gets must be the caller's alone: not the weights, not the input or the arena under another name,
+    // and not another output's memory.
+    bool shared = place == Place::kConstant || place == Place::kInput;
+    if (const Node* node = graph_->Producer(v); place == Place::kLate && node)
+      shared |= FindOp(node->domain, node->op_type)->alias;
+    if (value.is_tensor()) {
+      shared |= std::find(given.begin(), given.end(), value.tensor().raw()) != given.end();
+      given.push_back(value.tensor().raw());
+    }
     out.push_back(shared && value.is_tensor() ? Value(value.tensor().Clone()) : value);
   }
   for (const auto& sharers : plan.fresh) {

@@ -203,6 +203,20 @@ TEST(Session, ShapesKnownOnlyInTheRun) {
   EXPECT_EQ(out.data<int64_t>()[1], 6);
 }
 
+TEST(Session, AViewMadeInTheRunIsCopied) {
+  GraphBuilder b;
+  const ValueId x = b.Input("x", {Dim::Symbol("n")});
+  const ValueId shape = b.Input("shape", {1}, DType::kInt64);
+  b.Output(b.Add("Reshape", {x, shape}), "same");
+  b.Output(b.Add("Reshape", {b.Add("Neg", {x}), shape}), "negative");
+  const Session session = Session::FromBytes(Bytes(std::move(b)));
+  const Tensor given = Random({6}, 1), to = Tensor::From<int64_t>({1}, {-1});
+  const auto out = session.Run({{"x", given}, {"shape", to}});
+  EXPECT_NE(out[0].tensor().raw(), given.raw());
+  session.Run({{"x", Random({6}, 2)}, {"shape", to}});
+  EXPECT_EQ(out[1].tensor().data<float>()[3], -given.data<float>()[3]);
+}
+
 TEST(Session, ARunIsCancelled) {
   const Session session = Session::FromBytes(TextModel());
   const std::atomic<bool> stop = true;
