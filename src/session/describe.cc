@@ -37,6 +37,19 @@ ValueInfo ToValueInfo(const std::string& name, const Type& type) {
   return info;
 }
 
+ModelInfo InfoOf(const Model& model) {
+  return {.producer_name = model.producer_name,
+          .producer_version = model.producer_version,
+          .domain = model.domain,
+          .description = model.doc,
+          .graph_name = model.graph->name,
+          .graph_description = model.graph->doc,
+          .ir_version = model.ir_version,
+          .model_version = model.model_version,
+          .opsets = model.opsets,
+          .metadata = model.metadata};
+}
+
 std::string DescribeValue(const ValueInfo& info) {
   if (!info.type.starts_with("tensor")) return info.type;
   if (!info.has_rank) return fmt::format("{} of any shape", Name(info.elem));

@@ -12,6 +12,8 @@ namespace slipway {
 std::string TypeName(const Type& type);
 /// A graph value as a session shows it.
 ValueInfo ToValueInfo(const std::string& name, const Type& type);
+/// What a model's file says about itself.
+ModelInfo InfoOf(const Model& model);
 /// What an input wants, for messages: "int64 [batch, seq]".
 std::string DescribeValue(const ValueInfo& info);
 /// "'input_ids' and 'attention_mask'"

@@ -65,16 +65,7 @@ Session::State::State(Model model, const SessionOptions& options) : threads(opti
   }
   Verify(graph);
   InferTypes(graph);
-  info = {.producer_name = model.producer_name,
-          .producer_version = model.producer_version,
-          .domain = model.domain,
-          .description = model.doc,
-          .graph_name = graph.name,
-          .graph_description = graph.doc,
-          .ir_version = model.ir_version,
-          .model_version = model.model_version,
-          .opsets = model.opsets,
-          .metadata = model.metadata};
+  info = InfoOf(model);
   for (size_t i = 0; i < graph.inputs.size(); ++i) {
     const Graph::ValueInfo& value = graph.value(graph.inputs[i]);
     (defaults[i].empty() ? inputs : overridable).push_back(ToValueInfo(value.name, value.type));

@@ -39,16 +39,7 @@ Inspection Inspect(const std::string& path, const InspectOptions& options) {
   Model model = ReadNamed(path);
   Graph& graph = *model.graph;
   Inspection found;
-  found.info = {.producer_name = model.producer_name,
-                .producer_version = model.producer_version,
-                .domain = model.domain,
-                .description = model.doc,
-                .graph_name = graph.name,
-                .graph_description = graph.doc,
-                .ir_version = model.ir_version,
-                .model_version = model.model_version,
-                .opsets = model.opsets,
-                .metadata = model.metadata};
+  found.info = InfoOf(model);
   found.inputs = InputInfos(graph);
   found.shapes = InputShapes(found.inputs, options.sizes);
   Count(graph, found.before);
