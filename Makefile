@@ -11,6 +11,7 @@ CXX_FILES = $(shell git -c safe.directory=$(CURDIR) ls-files '*.cc' '*.h')
 ROOMS_asan := onnx graph session
 ROOMS_tsan := thread session
 export UBSAN_OPTIONS := halt_on_error=1:print_stacktrace=1
+export ORT_DISABLE_TELEMETRY := 1
 
 .PHONY: help setup debian build test test-asan test-tsan demo bench lint format clean
 
