@@ -87,11 +87,14 @@ void RunLayer(benchmark::State& state, const Layer& l, const ConvAlgorithm* algo
   const std::vector<float> bias(static_cast<size_t>(l.oc), 0.125f);
   std::vector<float> y(static_cast<size_t>(out * out * l.oc));
   const Threads threads(thread_count);
+  MemoryStore store;
   // Between two runs of a layer of a model its weights leave the caches: a choice has to be right with cold ones.
   std::vector<std::unique_ptr<PackedConv>> convs;
   do {
-    convs.push_back(algorithm == nullptr ? std::make_unique<PackedConv>(a, weights.data(), threads, &s)
-                                         : std::make_unique<PackedConv>(a, weights.data(), threads, *algorithm));
+    convs.push_back(
+        algorithm == nullptr
+            ? std::make_unique<PackedConv>(a, weights.data(), kernels::Packing{threads, store}, &s)
+            : std::make_unique<PackedConv>(a, weights.data(), kernels::Packing{threads, store}, *algorithm));
   } while (algorithm != nullptr && convs.size() * convs[0]->Bytes() < kColdBytes);
   const KeepWorkersAwake awake(threads);
   size_t turn = 0;

@@ -6,6 +6,7 @@
 
 #include "command.h"
 #include "slipway/error.h"
+#include "slipway/version.h"
 
 namespace {
 
@@ -19,7 +20,7 @@ int Report(const std::string& message) {
 
 int Main(int argc, char** argv) {
   CLI::App app("Runs, describes, checks and measures ONNX models.", "slipway");
-  app.set_version_flag("--version", "slipway " SLIPWAY_VERSION);
+  app.set_version_flag("--version", fmt::format("slipway {}", slipway::Version()));
   app.require_subcommand(1);
   app.footer(
       "Exit codes: 0 done; 1 the answer is no, or something was found; 2 bad usage or an error.\n"
@@ -27,6 +28,7 @@ int Main(int argc, char** argv) {
   int code = kOk;
   AddBench(app, code);
   AddCheck(app, code);
+  AddCompile(app, code);
   AddInspect(app, code);
   AddRun(app, code);
   try {

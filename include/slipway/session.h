@@ -44,7 +44,8 @@ using Inputs = std::vector<std::pair<std::string, Value>>;
 /// A model, loaded, optimized and ready. Safe to use from many threads at once.
 class SLIPWAY_EXPORT Session {
  public:
-  /// Loads an .onnx file; its external data must lie in the file's folder. Throws Error.
+  /// Loads an .onnx file, whose external data must lie in the file's folder, or a model that CompileModel() wrote.
+  /// Throws Error.
   explicit Session(const std::string& path, const SessionOptions& options = {});
   /// The same from the file's bytes, which are copied. External data is looked for in `folder`.
   static Session FromBytes(std::string_view bytes, const SessionOptions& options = {}, const std::string& folder = "");
@@ -73,5 +74,10 @@ class SLIPWAY_EXPORT Session {
   explicit Session(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };
+
+/// Compiles a model: what `path` holds, optimized at the level of `options`, with its weights packed as this CPU wants
+/// them, in one file that sessions map and use as it is. It loads in milliseconds, and the processes that do share its
+/// memory. It holds for this version of Slipway and for CPUs of this kind. Throws Error.
+SLIPWAY_EXPORT void CompileModel(const std::string& path, const std::string& out, const SessionOptions& options = {});
 
 }  // namespace slipway

@@ -50,6 +50,8 @@ class NativeSessionOptions:
     optimization_level: int
     disabled_passes: list[str]
 
+def compile_model(path: str, out: str, options: NativeSessionOptions) -> None: ...
+
 class NativeSession:
     @staticmethod
     def load(path: str, options: NativeSessionOptions) -> NativeSession: ...

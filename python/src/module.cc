@@ -158,6 +158,14 @@ NB_MODULE(_slipway, m) {
           [](Options& o, bool value) { o.terminate = value; },
           "Set to True from any thread to stop the run, which then raises slipway.errors.Cancelled.");
 
+  m.def(
+      "compile_model",
+      [](const std::string& path, const std::string& out, const SessionOptions& options) {
+        const nb::gil_scoped_release unlocked;
+        CompileModel(path, out, options);
+      },
+      "path"_a, "out"_a, "options"_a);
+
   nb::class_<Session>(m, "NativeSession")
       .def_static("load", &Load, "path"_a, "options"_a)
       .def_static("load_bytes", &LoadBytes, "model"_a, "options"_a)

@@ -4,14 +4,14 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
 #include <memory>
+
+#include "core/memory.h"
 
 namespace slipway {
 namespace {
 
-constexpr size_t kAlignment = 64;
 // More than any machine has: refused here, as an allocator may promise it and the first write then end the process.
 constexpr uint64_t kMaxBytes = uint64_t{1} << 46;
 
@@ -83,19 +83,15 @@ Tensor::Tensor(DType type, Shape shape) : type_(type), shape_(std::move(shape)) 
   const uint64_t bytes = CheckedBytes(type_, shape_);
   if (bytes > kMaxBytes) ThrowOutOfMemory(type_, shape_, bytes);
   // An empty tensor has a pointer too, so that raw() is null only where there is no tensor.
-  const uint64_t blocks = std::max<uint64_t>((bytes + kAlignment - 1) / kAlignment, 1);
-  data_ = std::aligned_alloc(kAlignment, blocks * kAlignment);
-  if (data_ == nullptr) ThrowOutOfMemory(type_, shape_, bytes);
-  const auto free_bytes = [](const void* data) { std::free(const_cast<void*>(data)); };
-  if (type_ != DType::kString) {
-    keep_ = std::shared_ptr<const void>(data_, free_bytes);
-    return;
-  }
+  const auto memory = AllocateMemory(bytes);
+  if (!memory) ThrowOutOfMemory(type_, shape_, bytes);
+  data_ = memory.get();
+  keep_ = memory;
+  if (type_ != DType::kString) return;
   auto* strings = static_cast<std::string*>(data_);
   std::uninitialized_value_construct_n(strings, size());
-  keep_ = std::shared_ptr<const void>(data_, [strings, n = size(), free_bytes](const void* data) {
-    std::destroy_n(strings, n);
-    free_bytes(data);
+  keep_ = std::shared_ptr<const void>(data_, [memory, n = size()](const void* data) {
+    std::destroy_n(static_cast<std::string*>(const_cast<void*>(data)), n);
   });
 }
 

@@ -169,7 +169,7 @@ class Graph {
 
 /// A graph and what its file says about it.
 struct Model {
-  std::unique_ptr<Graph> graph;
+  std::shared_ptr<Graph> graph;
   std::string path;  ///< for messages; "" when it came from memory
   int64_t ir_version = 0;
   std::map<std::string, int64_t> opsets;  ///< as the file had them; the graph itself is at the newest

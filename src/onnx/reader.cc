@@ -75,9 +75,9 @@ void CheckVersions(const Model& model) {
   CheckOpsets(model.opsets);
 }
 
-Model ReadBytes(Bytes bytes, std::shared_ptr<const void> keep, const std::string& folder) {
+Model ReadBytes(Bytes bytes, onnx::TensorReader tensors) {
   Model model;
-  onnx::ModelContext context{.tensors = onnx::TensorReader(std::move(keep), folder)};
+  onnx::ModelContext context{.tensors = std::move(tensors)};
   Bytes graph;
   bool has_graph = false;
   auto reader = onnx::Read(bytes);
@@ -150,7 +150,7 @@ Model ReadModel(const std::string& path) {
   std::string folder = std::filesystem::path(path).parent_path().string();
   if (folder.empty()) folder = ".";
   const Bytes bytes(reinterpret_cast<const char*>(file->bytes().data()), file->bytes().size());
-  Model model = Guarded([&] { return ReadBytes(bytes, file, folder); });
+  Model model = Guarded([&] { return ReadBytes(bytes, {file, folder}); });
   model.path = path;
   return model;
 }
@@ -159,7 +159,11 @@ Model ReadModel(std::string_view bytes, const std::string& folder) {
   Tensor copy(DType::kUint8, {static_cast<int64_t>(bytes.size())});
   if (!bytes.empty()) std::memcpy(copy.raw(), bytes.data(), bytes.size());
   const Bytes view(copy.data<char>(), bytes.size());
-  return Guarded([&] { return ReadBytes(view, copy.keep(), folder); });
+  return Guarded([&] { return ReadBytes(view, {copy.keep(), folder}); });
+}
+
+Model ReadCompiledGraph(std::string_view bytes, std::shared_ptr<const MappedFile> file) {
+  return Guarded([&] { return ReadBytes(Bytes(bytes.data(), bytes.size()), onnx::TensorReader(std::move(file))); });
 }
 
 }  // namespace slipway

@@ -3,6 +3,7 @@
 #include <string>
 #include <string_view>
 
+#include "core/mapped_file.h"
 #include "graph/graph.h"
 
 namespace slipway {
@@ -14,5 +15,9 @@ Model ReadModel(const std::string& path);
 
 /// The same from a file's bytes, which are copied. Without a folder there can be no external data.
 Model ReadModel(std::string_view bytes, const std::string& folder);
+
+/// The model that WriteCompiledGraph() wrote, `bytes` of `file`, from which its tensors' data comes. Constants without
+/// data are those that were packed.
+Model ReadCompiledGraph(std::string_view bytes, std::shared_ptr<const MappedFile> file);
 
 }  // namespace slipway

@@ -209,6 +209,10 @@ Tensor TensorReader::FromRaw(const Fields& f, Bytes raw, const std::shared_ptr<c
 }
 
 Tensor TensorReader::FromExternal(const Fields& f) {
+  if (compiled_) {
+    if (f.location.empty() && f.dtype != DType::kString) return Tensor(f.dtype, f.shape, nullptr);
+    return FromFile(f, compiled_, "the compiled model");
+  }
   namespace fs = std::filesystem;
   const auto found = f.location.find("location");
   const std::string name = found == f.location.end() ? "" : found->second;
@@ -228,6 +232,11 @@ Tensor TensorReader::FromExternal(const Fields& f) {
       throw Error(Code::kBadFile, fmt::format("tensor '{}': {}", f.name, e.what()));
     }
   }
+  return FromFile(f, file, name);
+}
+
+Tensor TensorReader::FromFile(const Fields& f, const std::shared_ptr<const MappedFile>& file,
+                              const std::string& name) const {
   const auto get = [&](const char* key, int64_t otherwise) {
     const auto it = f.location.find(key);
     return it == f.location.end() ? otherwise : ParseOffset(it->second, key, f.name);

@@ -40,7 +40,7 @@ void WriteExternal(protozero::pbf_writer& message, std::string_view data, Extern
   file.out->write(std::string(static_cast<size_t>(padding), '\0').data(), padding);
   file.out->write(data.data(), static_cast<std::streamsize>(data.size()));
   file.offset += padding;
-  WritePair(message, "location", file.name);
+  if (!file.name.empty()) WritePair(message, "location", file.name);
   WritePair(message, "offset", std::to_string(file.offset));
   WritePair(message, "length", std::to_string(data.size()));
   message.add_enum(wire::kDataLocation, kLocationExternal);
@@ -58,6 +58,7 @@ void WriteTensor(protozero::pbf_writer& message, const std::string& name, const 
     for (const std::string& s : tensor.span<std::string>()) message.add_bytes(wire::kStringData, s);
     return;
   }
+  if (!tensor.raw()) return message.add_enum(wire::kDataLocation, kLocationExternal);
   std::string packed;
   std::string_view data(static_cast<const char*>(tensor.raw()), tensor.bytes());
   if (IsPacked(tensor.dtype())) data = packed = PackElements(tensor);

@@ -11,15 +11,15 @@
 
 namespace slipway::onnx {
 
-/// The file beside a model that holds its weights.
+/// The file beside a model, or around it, that holds its weights.
 struct ExternalFile {
   std::ostream* out;
-  std::string name;    ///< as the model refers to it
+  std::string name;    ///< as the model refers to it; "" for a compiled model, whose file holds both
   int64_t offset = 0;  ///< where the next byte goes
 };
 
 /// A TensorProto's fields. With `external` the data goes there, but for strings and for what is too small to be worth
-/// it.
+/// it. A tensor without data is written as one: external, and nowhere.
 void WriteTensor(protozero::pbf_writer& message, const std::string& name, const Tensor& tensor, ExternalFile* external);
 
 }  // namespace slipway::onnx

@@ -325,6 +325,13 @@ std::string WriteModel(const Model& model) {
   return Serialize(model, nullptr);
 }
 
+std::string WriteCompiledGraph(const Model& model, std::ostream& out, int64_t* offset) {
+  onnx::ExternalFile external{.out = &out, .name = "", .offset = *offset};
+  std::string bytes = Serialize(model, &external);
+  *offset = external.offset;
+  return bytes;
+}
+
 void WriteModel(const Model& model, const std::string& path, int64_t external_above) {
   std::string bytes;
   if (WeightBytes(*model.graph) >= std::min(external_above, kMostBytes)) {

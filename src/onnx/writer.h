@@ -1,5 +1,6 @@
 #pragma once
 
+#include <ostream>
 #include <string>
 
 #include "graph/graph.h"
@@ -14,5 +15,9 @@ std::string WriteModel(const Model& model);
 /// Writes the same to a file. Weights go into the file `<path>.data` beside it where there are `external_above` bytes
 /// of them or more. Throws Error(kBadFile) where a file cannot be written.
 void WriteModel(const Model& model, const std::string& path, int64_t external_above = int64_t{2000} << 20);
+
+/// The same as bytes whose larger tensors go to `out`, of which `*offset` bytes are written already, and that refer to
+/// them there; constants without data stay without. For compiled models, which are one file.
+std::string WriteCompiledGraph(const Model& model, std::ostream& out, int64_t* offset);
 
 }  // namespace slipway

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <memory>
 #include <mutex>
 
@@ -58,23 +59,40 @@ void PlainConv(const Tensor& x, const Tensor& w, const Tensor* b, const WindowAt
 /// image.
 class ConvWeights {
  public:
-  ConvWeights(const kernels::ConvAttributes& attributes, Tensor weights)
-      : attributes_(attributes), weights_(std::move(weights)) {}
+  ConvWeights(const kernels::ConvAttributes& attributes, Tensor weights, WeightStore& store)
+      : attributes_(attributes), weights_(std::move(weights)), store_(store) {}
+
+  /// Packs for what is quickest on such images.
+  void PackFor(const kernels::ConvShape& shape, const Threads& threads) {
+    std::lock_guard lock(mutex_);
+    Pack(kernels::PackedConv::Fastest(attributes_, shape), threads);
+  }
 
   const kernels::PackedConv& For(const kernels::ConvShape& shape, const Threads& threads) {
-    const kernels::ConvAlgorithm algorithm = kernels::PackedConv::Fastest(attributes_, shape);
+    const kernels::ConvAlgorithm fastest = kernels::PackedConv::Fastest(attributes_, shape);
     std::lock_guard lock(mutex_);
+    if (!weights_.raw() && !packed_[static_cast<size_t>(fastest)]) {
+      // A compiled model has what was packed then; any algorithm does for any image.
+      const auto any = std::ranges::find_if(packed_, [](const auto& p) { return p != nullptr; });
+      if (any != std::end(packed_)) return **any;
+    }
+    return Pack(fastest, threads);
+  }
+
+ private:
+  const kernels::PackedConv& Pack(kernels::ConvAlgorithm algorithm, const Threads& threads) {
     auto& packed = packed_[static_cast<size_t>(algorithm)];
     if (!packed) {
-      packed = std::make_unique<const kernels::PackedConv>(attributes_, weights_.data<float>(), threads, algorithm);
+      packed = std::make_unique<const kernels::PackedConv>(attributes_, weights_.data<float>(),
+                                                           kernels::Packing{threads, store_}, algorithm);
       ReleasePages(weights_);
     }
     return *packed;
   }
 
- private:
   const kernels::ConvAttributes attributes_;
   const Tensor weights_;
+  WeightStore& store_;
   std::mutex mutex_;
   std::unique_ptr<const kernels::PackedConv> packed_[kernels::PackedConv::kAlgorithms];
 };
@@ -113,20 +131,26 @@ struct Conv {
     c.Out(0, c.Elem(0), WindowOutput(c, shaped, x, w[0], channels_last));
   }
 
-  bool Prepack(int input, const InferContext& c, const Threads& threads) {
+  bool Prepack(int input, const InferContext& c, const kernels::Packing& packing) {
     if (input != 1) return false;
     const Tensor& w = *c.Constant(1);
     if (w.dtype() != DType::kFloat || w.shape().rank() < 3 || w.shape().rank() > 4 || group < 1 ||
         w.shape()[0] % group != 0 || w.size() == 0)
       return false;
     const WindowAttributes spatial = Shaped(c);
-    weights = std::make_shared<ConvWeights>(AttributesFor(spatial, w.shape()), w);
+    weights = std::make_shared<ConvWeights>(AttributesFor(spatial, w.shape()), w, packing.store);
     // Where the image's size is known by now, what the first run will want is packed by now, too.
     SymbolicShape x = c.HasRank(0) ? c.Shape(0) : SymbolicShape::OfRank(w.shape().rank());
     if (!x[0].is_const()) x[0] = 1;
     const auto image = x.Concrete();
     const auto out = image ? WindowOutput(c, spatial, x, w.shape()[0], channels_last).Concrete() : std::nullopt;
-    if (out) weights->For(ShapeFor(spatial, *image, *out), threads);
+    if (out) {
+      weights->PackFor(ShapeFor(spatial, *image, *out), packing.threads);
+    } else if (packing.store.compiling() || !w.raw()) {
+      for (int64_t side : {1, 1024}) {
+        weights->PackFor({.n = 1, .h = side, .w = side, .oh = side, .ow = side}, packing.threads);
+      }
+    }
     return true;
   }
 
@@ -216,8 +240,12 @@ struct Conv {
     const Tensor& x = c.In(0);
     Tensor& y = c.Out(0);
     const kernels::ConvShape shape = ShapeFor(spatial, x.shape(), y.shape());
+    MemoryStore store;
     std::optional<kernels::PackedConv> once;
-    if (!weights) once.emplace(AttributesFor(spatial, c.In(1).shape()), c.In(1).data<float>(), c.threads(), &shape);
+    if (!weights) {
+      once.emplace(AttributesFor(spatial, c.In(1).shape()), c.In(1).data<float>(), kernels::Packing{c.threads(), store},
+                   &shape);
+    }
     const kernels::PackedConv* conv = weights ? &weights->For(shape, c.threads()) : &*once;
     kernels::Epilogue now = epilogue;
     now.bias = c.Has(2) ? c.In(2).data<float>() : nullptr;

@@ -32,8 +32,8 @@ struct Gemm {
     if (!out.has_rank()) out = SymbolicShape::OfRank(2);
     c.Out(0, c.Elem(0), std::move(out));
   }
-  bool Prepack(int input, const InferContext& c, const Threads& threads) {
-    return input == 1 && product.Prepack(*c.Constant(1), threads);
+  bool Prepack(int input, const InferContext& c, const kernels::Packing& packing) {
+    return input == 1 && product.Prepack(*c.Constant(1), packing);
   }
 
   void Run(RunContext& c) const {

@@ -119,7 +119,8 @@ void FillInferInputs(InferContext& c, const KnownInts* ints) {
     const ValueId v = c.node.inputs[i];
     if (v == kNone) continue;
     c.in_types[i] = &c.graph.value(v).type;
-    c.in_constants[i] = c.graph.Constant(v);
+    const Tensor* constant = c.graph.Constant(v);
+    c.in_constants[i] = constant && constant->raw() ? constant : nullptr;
     if (ints && static_cast<size_t>(v) < ints->size() && (*ints)[v]) c.in_ints[i] = &*(*ints)[v];
   }
 }

@@ -75,13 +75,13 @@ SymbolicShape MatrixProduct::Infer(const InferContext& c) const {
   return out;
 }
 
-bool MatrixProduct::Prepack(const Tensor& b, const Threads& threads) {
+bool MatrixProduct::Prepack(const Tensor& b, const kernels::Packing& packing) {
   if (b.dtype() != DType::kFloat || b.shape().rank() != 2) return false;
   const int64_t columns = b.shape()[1];
   if (trans_b) {
-    packed_.Pack(b.data<float>(), columns, b.shape()[0], 1, columns, threads);
+    packed_.Pack(b.data<float>(), columns, b.shape()[0], 1, columns, packing);
   } else {
-    packed_.Pack(b.data<float>(), b.shape()[0], columns, columns, 1, threads);
+    packed_.Pack(b.data<float>(), b.shape()[0], columns, columns, 1, packing);
   }
   return true;
 }
@@ -160,8 +160,8 @@ struct MatMul {
   MatrixProduct product;
 
   void Infer(InferContext& c) const { c.Out(0, c.Elem(0), product.Infer(c)); }
-  bool Prepack(int input, const InferContext& c, const Threads& threads) {
-    return input == 1 && product.Prepack(*c.Constant(1), threads);
+  bool Prepack(int input, const InferContext& c, const kernels::Packing& packing) {
+    return input == 1 && product.Prepack(*c.Constant(1), packing);
   }
   void Run(RunContext& c) const {
     if (RunHalvesInFloat(c, [&](RunContext& wide) { Run(wide); })) return;
@@ -193,8 +193,8 @@ struct FusedMatMul {
     if (out.has_rank() && out.rank() > 0) CheckExtras(c, out);
     c.Out(0, DType::kFloat, std::move(out));
   }
-  bool Prepack(int input, const InferContext& c, const Threads& threads) {
-    return input == 1 && product.Prepack(*c.Constant(1), threads);
+  bool Prepack(int input, const InferContext& c, const kernels::Packing& packing) {
+    return input == 1 && product.Prepack(*c.Constant(1), packing);
   }
   void Run(RunContext& c) const {
     kernels::Epilogue e = epilogue;

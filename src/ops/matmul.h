@@ -15,7 +15,7 @@ class MatrixProduct {
   /// The shape of the product; Fail()s where the operands do not meet.
   SymbolicShape Infer(const InferContext& c) const;
   /// Packs a float B of two axes.
-  bool Prepack(const Tensor& b, const Threads& threads);
+  bool Prepack(const Tensor& b, const kernels::Packing& packing);
   /// y = epilogue(a b) in float. c is asked for scratch memory where A is transposed.
   void RunFloat(RunContext& c, const Tensor& a, const Tensor& b, Tensor& y, const kernels::Epilogue& epilogue) const;
   /// y = a b in double or an integer type; integers wrap round.

@@ -104,7 +104,8 @@ TEST(MatMul, PackedWeightsGiveTheSame) {
   const std::unique_ptr<Op> op = MakeOp(graph, node);
   InferContext c(graph, node);
   c.in_constants[1] = &b;
-  ASSERT_TRUE(op->Prepack(1, c, Threads(2)));
+  MemoryStore store;
+  ASSERT_TRUE(op->Prepack(1, c, {Threads(2), store}));
   Value left = a, gone = Tensor(DType::kFloat, b.shape(), nullptr);
   const std::vector<Value> y = Evaluate(graph, node, *op, {&left, &gone}, Threads(2));
   EXPECT_THAT(ToVector<float>(y[0].tensor()), ElementsAreArray(ToVector<float>(RunOp1({"MatMul", {a, b}}))));

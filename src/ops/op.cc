@@ -79,14 +79,12 @@ void* RunContext::Scratch(size_t bytes) const {
   if (scratch->bytes < bytes) {
     scratch->data.reset();
     scratch->bytes = 0;
-    const size_t rounded = (bytes + 63) / 64 * 64;
-    void* p = std::aligned_alloc(64, rounded);
-    if (!p) {
+    scratch->data = AllocateMemory(bytes);
+    if (!scratch->data) {
       throw Error(Code::kOutOfMemory,
                   fmt::format("{}: no memory for {} bytes of scratch", node->Describe(*graph), bytes));
     }
-    scratch->data = std::shared_ptr<void>(p, std::free);
-    scratch->bytes = rounded;
+    scratch->bytes = bytes;
   }
   return scratch->data.get();
 }

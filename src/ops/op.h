@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 
 #include "graph/graph.h"
+#include "kernels/packing.h"
 #include "slipway/value.h"
 #include "thread/pool.h"
 
@@ -164,9 +165,10 @@ class Op {
   virtual void Infer(InferContext& c) const = 0;
   virtual void Run(RunContext& c) const = 0;
   /// Offers a constant input, c.Constant(input), once, before any run; the types in `c` are those known at load. True:
-  /// the operator keeps its own packed form and reads In(input) for its type and shape only, so that the original's
-  /// memory may go.
-  virtual bool Prepack(int input, const InferContext& c, const Threads& threads) { return false; }
+  /// the operator keeps its own packed form, in blocks of packing.store, and reads In(input) for its type and shape
+  /// only, so that the original's memory may go. In a compiled model it is gone already: the data is for `fill` to
+  /// read.
+  virtual bool Prepack(int input, const InferContext& c, const kernels::Packing& packing) { return false; }
 };
 
 /// What is fixed for an operator. What is left out means "no".
@@ -197,9 +199,9 @@ class OpOf final : public Op {
   void Run(RunContext& c) const override {
     if constexpr (requires { op_.Run(c); }) op_.Run(c);
   }
-  bool Prepack(int input, const InferContext& c, const Threads& threads) override {
-    if constexpr (requires { op_.Prepack(input, c, threads); }) {
-      return op_.Prepack(input, c, threads);
+  bool Prepack(int input, const InferContext& c, const kernels::Packing& packing) override {
+    if constexpr (requires { op_.Prepack(input, c, packing); }) {
+      return op_.Prepack(input, c, packing);
     } else {
       return false;
     }
@@ -213,7 +215,7 @@ class OpOf final : public Op {
 
 /// An operator from a struct with `void Infer(InferContext&) const`, `void Run(RunContext&) const` (an alias needs
 /// none), and where wanted `static T Parse(const Attributes&)` and `bool Prepack(int, const InferContext&, const
-/// Threads&)`.
+/// kernels::Packing&)`.
 template <class T>
 constexpr OpDef Define(OpDef def) {
   def.make = [](const Node& node) -> std::unique_ptr<Op> {

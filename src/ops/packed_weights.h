@@ -1,8 +1,8 @@
 #pragma once
 
-#include <cstdlib>
 #include <memory>
 
+#include "core/memory.h"
 #include "kernels/gemm/gemm.h"
 #include "ops/op.h"
 
@@ -12,20 +12,17 @@ namespace slipway {
 class PackedWeights {
  public:
   /// Packs [k, n], whose element (i, j) lies at b[i * row_stride + j * col_stride].
-  void Pack(const float* b, int64_t k, int64_t n, int64_t row_stride, int64_t col_stride, const Threads& threads) {
-    const size_t bytes = (kernels::PackedBytes(k, n) + 63) / 64 * 64;
-    memory_.reset(static_cast<float*>(std::aligned_alloc(64, std::max<size_t>(bytes, 64))));
-    if (!memory_) throw Error(Code::kOutOfMemory, fmt::format("no memory for {} bytes of packed weights", bytes));
-    matrix_ = kernels::PackMatrix(b, k, n, row_stride, col_stride, memory_.get(), threads);
+  void Pack(const float* b, int64_t k, int64_t n, int64_t row_stride, int64_t col_stride, const kernels::Packing& packing) {
+    block_ = packing.store.Block(kernels::PackedBytes(k, n), [&](std::byte* out) {
+      kernels::PackMatrix(b, k, n, row_stride, col_stride, reinterpret_cast<float*>(out), packing.threads);
+    });
+    matrix_ = {.k = k, .n = n, .data = reinterpret_cast<const float*>(block_.get())};
   }
-  explicit operator bool() const { return memory_ != nullptr; }
+  explicit operator bool() const { return block_ != nullptr; }
   const kernels::PackedMatrix& matrix() const { return matrix_; }
 
  private:
-  struct Free {
-    void operator()(float* p) const { std::free(p); }
-  };
-  std::unique_ptr<float, Free> memory_;
+  std::shared_ptr<const std::byte> block_;
   kernels::PackedMatrix matrix_;
 };
 

@@ -123,23 +123,24 @@ void Recurrent::Infer(InferContext& c) const {
   c.Out(2, c.Elem(0), state);
 }
 
-bool Recurrent::Prepack(int input, const InferContext& c, const Threads& threads) {
+bool Recurrent::Prepack(int input, const InferContext& c, const kernels::Packing& packing) {
   if (input != 1 && input != 2) return false;
   const Tensor& value = *c.Constant(input);
   if (value.dtype() != DType::kFloat || value.shape().rank() != 3) return false;
   const int64_t rows = value.shape()[1], columns = value.shape()[2];
   if (rows % gates() || value.shape()[0] != directions()) return false;
   for (int d = 0; d < directions(); ++d) {
-    const float* from = value.data<float>() + d * rows * columns;
+    // No address to add to where the weights are packed in a compiled model.
+    const float* from = value.raw() ? value.data<float>() + d * rows * columns : nullptr;
     if (input == 1) {
-      packed_w.emplace_back().Pack(from, columns, rows, 1, columns, threads);
+      packed_w.emplace_back().Pack(from, columns, rows, 1, columns, packing);
       continue;
     }
     packed_r.emplace_back();
     for (int part : Parts()) {
       const int64_t part_rows = rows / gates() * part;
-      packed_r.back().emplace_back().Pack(from, columns, part_rows, 1, columns, threads);
-      from += part_rows * columns;
+      packed_r.back().emplace_back().Pack(from, columns, part_rows, 1, columns, packing);
+      if (from) from += part_rows * columns;
     }
   }
   return true;
@@ -271,7 +272,7 @@ class Recurrent::Direction {
       local_.resize(r_.Parts().size());
       for (size_t i = 0; i < local_.size(); ++i) {
         const int64_t rows = r_.Parts()[i] * h_;
-        local_[i].Pack(from, h_, rows, 1, h_, c_.threads());
+        local_[i].Pack(from, h_, rows, 1, h_, {c_.threads(), store_});
         from += rows * h_;
         parts_.push_back(&local_[i]);
       }
@@ -370,6 +371,7 @@ class Recurrent::Direction {
   std::vector<T> bias_, reset_bias_, hidden_, cell_, projected_;
   std::vector<int64_t> lengths_;
   std::vector<const PackedWeights*> parts_;
+  MemoryStore store_;
   std::vector<PackedWeights> local_;
 };
 

@@ -35,7 +35,7 @@ struct Recurrent {
 
   static Recurrent Parse(Cell cell, const Attributes& a);
   void Infer(InferContext& c) const;
-  bool Prepack(int input, const InferContext& c, const Threads& threads);
+  bool Prepack(int input, const InferContext& c, const kernels::Packing& packing);
   void Run(RunContext& c) const;
 
   int gates() const { return cell == Cell::kRnn ? 1 : cell == Cell::kGru ? 3 : 4; }

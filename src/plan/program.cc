@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdlib>
 
+#include "core/memory.h"
 #include "ops/evaluate.h"
 #include "ops/infer.h"
 
@@ -69,8 +69,11 @@ struct Program::Lease {
 };
 
 Program::Program(std::shared_ptr<Graph> graph, const Threads& threads, size_t max_plans,
-                 const std::function<void(const Tensor&)>& release)
-    : graph_(std::move(graph)), threads_(threads), max_plans_(std::max<size_t>(max_plans, 1)) {
+                 std::shared_ptr<WeightStore> store, const std::function<void(const Tensor&)>& release)
+    : graph_(std::move(graph)),
+      threads_(threads),
+      store_(std::move(store)),
+      max_plans_(std::max<size_t>(max_plans, 1)) {
   MakeOps(release);
 }
 
@@ -89,18 +92,26 @@ void Program::MakeOps(const std::function<void(const Tensor&)>& release) {
     for (size_t i = 0; i < node.inputs.size(); ++i) {
       const ValueId v = node.inputs[i];
       const Tensor* constant = g.Constant(v);
-      if (!constant || !constant->raw()) continue;
+      if (!constant) continue;
       InferContext known(g, node);
       FillInferInputs(known, nullptr);
-      if (!ops_[id]->Prepack(static_cast<int>(i), known, threads_)) continue;
-      if (--readers[v] > 0) continue;
+      known.in_constants[i] = constant;
+      if (!ops_[id]->Prepack(static_cast<int>(i), known, {threads_, *store_})) continue;
+      if (--readers[v] > 0 || !constant->raw()) continue;
       if (release) release(*constant);
       g.value(v).constant = Tensor(constant->dtype(), constant->shape(), nullptr);
     }
     for (const auto& [name, attribute] : node.attributes) {
       if (const auto* sub = std::get_if<std::shared_ptr<Graph>>(&attribute)) {
-        subprograms_[sub->get()] = std::make_unique<Program>(*sub, threads_, max_plans_, release);
+        subprograms_[sub->get()] = std::make_unique<Program>(*sub, threads_, max_plans_, store_, release);
       }
+    }
+  }
+  for (size_t v = 0; v < readers.size(); ++v) {
+    const Graph::ValueInfo& value = g.value(static_cast<ValueId>(v));
+    if (readers[v] > 0 && value.constant && !value.constant->raw()) {
+      throw Error(Code::kBadFile,
+                  fmt::format("the compiled model lacks the data of '{}'.\n  Compile it again.", value.name));
     }
   }
 }
@@ -188,9 +199,9 @@ void Program::Bind(Instance& instance, const Plan& plan, std::vector<Value>& inp
     workspace.arena = {};
     // Rounded up so that shapes that grow a little do not each allocate anew.
     const size_t bytes = (plan.arena_bytes + (plan.arena_bytes >> 4) + 4095) / 4096 * 4096;
-    void* p = std::aligned_alloc(4096, bytes);
-    if (!p) throw Error(Code::kOutOfMemory, fmt::format("no memory for intermediate values: {} bytes", bytes));
-    workspace.arena = {.data = std::shared_ptr<void>(p, std::free), .bytes = bytes};
+    auto memory = AllocateMemory(bytes);
+    if (!memory) throw Error(Code::kOutOfMemory, fmt::format("no memory for intermediate values: {} bytes", bytes));
+    workspace.arena = {.data = std::move(memory), .bytes = bytes};
   }
   auto* base = static_cast<std::byte*>(workspace.arena.data.get());
   const bool moved = base != instance.base;

@@ -19,8 +19,10 @@ namespace slipway {
 /// and kept. Safe to run from many threads at once.
 class Program {
  public:
-  /// `release` is told of each constant that its operators have packed and that nothing reads any more.
-  Program(std::shared_ptr<Graph> graph, const Threads& threads, size_t max_plans,
+  /// `release` is told of each constant that its operators have packed into `store` and that nothing reads any more.
+  /// Constants without data are those that were packed when the model was compiled; Error(kBadFile) where an operator
+  /// wants such a one's data.
+  Program(std::shared_ptr<Graph> graph, const Threads& threads, size_t max_plans, std::shared_ptr<WeightStore> store,
           const std::function<void(const Tensor&)>& release = {});
   ~Program();
 
@@ -49,6 +51,7 @@ class Program {
 
   std::shared_ptr<Graph> graph_;
   Threads threads_;
+  std::shared_ptr<WeightStore> store_;
   size_t max_plans_;
   std::vector<std::unique_ptr<Op>> ops_;  // by node id
   std::unordered_map<const Graph*, std::unique_ptr<Program>> subprograms_;

@@ -6,16 +6,19 @@
 #include <fmt/format.h>
 
 #include "core/mapped_file.h"
+#include "core/memory.h"
 #include "onnx/reader.h"
 #include "ops/evaluate.h"
 #include "passes/pipeline.h"
 #include "plan/program.h"
+#include "session/compiled.h"
 #include "session/describe.h"
 
 namespace slipway {
 
 struct Session::State {
-  State(Model from, const SessionOptions& options);
+  State(Model from, const SessionOptions& options) : State({std::move(from), nullptr}, options) {}
+  State(CompiledModel from, const SessionOptions& options);
 
   ModelInfo info;
   std::vector<ValueInfo> inputs, outputs, overridable;
@@ -46,23 +49,39 @@ auto Labelled(const std::string& label, F&& f) {
   }
 }
 
-}  // namespace
-
-Session::State::State(Model model, const SessionOptions& options) : threads(options.intra_op_threads, options.spin) {
+/// Since IR version 4 an initializer that is listed as an input is a default, not a constant. Makes inputs of them, and
+/// gives the defaults by position among the graph's inputs.
+std::vector<Value> TakeDefaults(Model& model) {
   Graph& graph = *model.graph;
-  defaults.resize(graph.inputs.size());
-  // Since IR version 4 an initializer that is listed as an input is a default, not a constant.
-  if (model.ir_version >= 4) {
-    for (const std::string& name : model.overridable) {
-      for (size_t v = 0; v < graph.num_values(); ++v) {
-        Graph::ValueInfo& value = graph.value(static_cast<ValueId>(v));
-        if (value.name != name || !value.constant) continue;
-        defaults.emplace_back(std::move(*value.constant));
-        value.constant.reset();
-        graph.inputs.push_back(static_cast<ValueId>(v));
-      }
+  std::vector<Value> defaults(graph.inputs.size());
+  if (model.ir_version < 4) model.overridable.clear();
+  for (const std::string& name : model.overridable) {
+    for (size_t v = 0; v < graph.num_values(); ++v) {
+      Graph::ValueInfo& value = graph.value(static_cast<ValueId>(v));
+      if (value.name != name || !value.constant) continue;
+      defaults.emplace_back(std::move(*value.constant));
+      value.constant.reset();
+      graph.inputs.push_back(static_cast<ValueId>(v));
     }
   }
+  return defaults;
+}
+
+/// Makes constants of the defaults again, as they are written.
+void PutDefaults(Graph& graph, const std::vector<Value>& defaults) {
+  for (size_t i = defaults.size(); i-- > 0 && !defaults[i].empty();) {
+    graph.value(graph.inputs[i]).constant = defaults[i].tensor();
+    graph.inputs.pop_back();
+  }
+}
+
+}  // namespace
+
+Session::State::State(CompiledModel from, const SessionOptions& options)
+    : threads(options.intra_op_threads, options.spin) {
+  Model& model = from.model;
+  Graph& graph = *model.graph;
+  defaults = TakeDefaults(model);
   Verify(graph);
   InferTypes(graph);
   info = InfoOf(model);
@@ -76,8 +95,11 @@ Session::State::State(Model model, const SessionOptions& options) : threads(opti
     outputs.push_back(ToValueInfo(value.name, value.type));
     output_index[value.name] = i;
   }
-  Optimize(graph, {.level = options.optimization_level, .disabled = options.disabled_passes}, threads);
-  program = std::make_unique<Program>(std::move(model.graph), threads, options.max_plans,
+  if (!from.store) {
+    Optimize(graph, {.level = options.optimization_level, .disabled = options.disabled_passes}, threads);
+    from.store = std::make_shared<MemoryStore>();
+  }
+  program = std::make_unique<Program>(std::move(model.graph), threads, options.max_plans, std::move(from.store),
                                       [](const Tensor& t) { ReleasePages(t); });
 }
 
@@ -131,7 +153,11 @@ std::vector<Value> Session::State::Arrange(const Inputs& given) const {
 
 Session::Session(const std::string& path, const SessionOptions& options) {
   const std::string label = FileName(path) + ": ";
-  state_ = Labelled(label, [&] { return std::make_unique<State>(ReadModel(path), options); });
+  state_ = Labelled(label, [&] {
+    const auto file = MappedFile::Open(path);
+    return IsCompiled(*file) ? std::make_unique<State>(ReadCompiled(file, path), options)
+                             : std::make_unique<State>(ReadModel(path), options);
+  });
   state_->label = label;
 }
 
@@ -167,6 +193,22 @@ std::vector<Value> Session::Run(const Inputs& inputs, std::span<const std::strin
     std::vector<Value> some;
     for (size_t i : wanted) some.push_back(all[i]);
     return some;
+  });
+}
+
+void CompileModel(const std::string& path, const std::string& out, const SessionOptions& options) {
+  Labelled(FileName(path) + ": ", [&] {
+    if (IsCompiled(*MappedFile::Open(path))) throw Error(Code::kInvalidArgument, "the model is compiled already.");
+    Model model = ReadModel(path);
+    const std::vector<Value> defaults = TakeDefaults(model);
+    Verify(*model.graph);
+    InferTypes(*model.graph);
+    const Threads threads(options.intra_op_threads, options.spin);
+    Optimize(*model.graph, {.level = options.optimization_level, .disabled = options.disabled_passes}, threads);
+    const auto store = std::make_shared<RecordingStore>();
+    const Program program(model.graph, threads, 1, store);
+    PutDefaults(*model.graph, defaults);
+    WriteCompiled(model, *store, out);
   });
 }
 

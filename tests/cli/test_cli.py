@@ -12,7 +12,7 @@ import onnx
 from onnx import TensorProto, helper
 
 PROGRAM = os.environ.get("SLIPWAY_PROGRAM", str(Path(__file__).parents[2] / ".venv/bin/slipway"))
-COMMANDS = ("bench", "check", "inspect", "run")
+COMMANDS = ("bench", "check", "compile", "inspect", "run")
 
 
 def slipway(*arguments):
@@ -203,3 +203,15 @@ def test_bench(model):
         assert sum(n["share"] for n in r["profile"]["nodes"]) == pytest.approx(1)
     assert "p50 ms" in slipway(*arguments).stdout
     assert_error(slipway("bench", model, "--threads", "two"), "--threads")
+
+
+def test_compile(model, tmp_path):
+    out = tmp_path / "model.slipway"
+    done = slipway("compile", model, "-o", out, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["bytes"] == out.stat().st_size
+    plain, compiled = (json.loads(slipway("run", m, "--json").stdout) for m in (model, out))
+    assert plain["outputs"] == compiled["outputs"]
+    again = slipway("compile", out, "-o", tmp_path / "twice")
+    assert again.returncode == 2
+    assert "compiled already" in again.stderr

@@ -1,7 +1,5 @@
 #pragma once
 
-#include <hwy/aligned_allocator.h>
-
 #include <algorithm>
 #include <memory>
 
@@ -10,19 +8,22 @@
 namespace slipway::kernels {
 
 std::unique_ptr<ConvKernel> MakeGemmConv(const ConvAttributes& attributes, const float* weights,
-                                         const Threads& threads);
-std::unique_ptr<ConvKernel> MakeDepthwiseConv(const ConvAttributes& attributes, const float* weights);
+                                         const Packing& packing);
+std::unique_ptr<ConvKernel> MakeDepthwiseConv(const ConvAttributes& attributes, const float* weights,
+                                              const Packing& packing);
 /// `tile` outputs a side: 2 or 4.
 std::unique_ptr<ConvKernel> MakeWinogradConv(const ConvAttributes& attributes, const float* weights, int tile,
-                                             const Threads& threads);
+                                             const Packing& packing);
 
 constexpr int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 constexpr int64_t AlignUp(int64_t a, int64_t b) { return CeilDiv(a, b) * b; }
 
-/// Uninitialized floats, 64-byte aligned.
-using FloatBuffer = hwy::AlignedFreeUniquePtr<float[]>;
-inline FloatBuffer AllocateFloats(int64_t count) {
-  return hwy::AllocateAligned<float>(static_cast<size_t>(std::max<int64_t>(count, 1)));
+/// `count` floats of the store, written by fill(float*) where they are not there yet.
+template <class F>
+std::shared_ptr<const float> FloatBlock(WeightStore& store, int64_t count, const F& fill) {
+  const auto block = store.Block(static_cast<size_t>(count) * sizeof(float),
+                                 [&](std::byte* out) { fill(reinterpret_cast<float*>(out)); });
+  return {block, reinterpret_cast<const float*>(block.get())};
 }
 
 }  // namespace slipway::kernels

@@ -46,40 +46,40 @@ bool PackedConv::Supports(const ConvAttributes& a, ConvAlgorithm algorithm) {
   return false;
 }
 
-PackedConv::PackedConv(const ConvAttributes& attributes, const float* weights, const Threads& threads,
+PackedConv::PackedConv(const ConvAttributes& attributes, const float* weights, const Packing& packing,
                        const ConvShape* expected)
     : attributes_(attributes) {
   if (expected != nullptr) {
-    Pack(Fastest(attributes, *expected), weights, threads);
+    Pack(Fastest(attributes, *expected), weights, packing);
     return;
   }
   constexpr ConvShape kSmall = {.n = 1, .h = 1, .w = 1, .oh = 1, .ow = 1};
   constexpr ConvShape kLarge = {.n = 1, .h = 1024, .w = 1024, .oh = 1024, .ow = 1024};
-  Pack(Fastest(attributes, kSmall), weights, threads);
-  Pack(Fastest(attributes, kLarge), weights, threads);
+  Pack(Fastest(attributes, kSmall), weights, packing);
+  Pack(Fastest(attributes, kLarge), weights, packing);
 }
 
-PackedConv::PackedConv(const ConvAttributes& attributes, const float* weights, const Threads& threads,
+PackedConv::PackedConv(const ConvAttributes& attributes, const float* weights, const Packing& packing,
                        ConvAlgorithm algorithm)
     : attributes_(attributes) {
-  Pack(algorithm, weights, threads);
+  Pack(algorithm, weights, packing);
 }
 
-void PackedConv::Pack(ConvAlgorithm algorithm, const float* weights, const Threads& threads) {
+void PackedConv::Pack(ConvAlgorithm algorithm, const float* weights, const Packing& packing) {
   std::unique_ptr<ConvKernel>& kernel = kernels_[static_cast<int>(algorithm)];
   if (kernel != nullptr) return;
   switch (algorithm) {
     case ConvAlgorithm::kGemm:
-      kernel = MakeGemmConv(attributes_, weights, threads);
+      kernel = MakeGemmConv(attributes_, weights, packing);
       break;
     case ConvAlgorithm::kDepthwise:
-      kernel = MakeDepthwiseConv(attributes_, weights);
+      kernel = MakeDepthwiseConv(attributes_, weights, packing);
       break;
     case ConvAlgorithm::kWinograd2:
-      kernel = MakeWinogradConv(attributes_, weights, 2, threads);
+      kernel = MakeWinogradConv(attributes_, weights, 2, packing);
       break;
     case ConvAlgorithm::kWinograd4:
-      kernel = MakeWinogradConv(attributes_, weights, 4, threads);
+      kernel = MakeWinogradConv(attributes_, weights, 4, packing);
       break;
   }
 }

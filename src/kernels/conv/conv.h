@@ -5,7 +5,7 @@
 #include <memory>
 
 #include "kernels/epilogue.h"
-#include "thread/pool.h"
+#include "kernels/packing.h"
 
 namespace slipway::kernels {
 
@@ -60,11 +60,11 @@ class PackedConv {
   /// `weights` as ONNX has them, [oc, c / groups, kh, kw]; not referred to afterwards. groups divides c and oc.
   /// With `expected` the weights are packed only for what is fastest on such images, otherwise for each algorithm that
   /// may be fastest on some. Either way every shape runs.
-  PackedConv(const ConvAttributes& attributes, const float* weights, const Threads& threads,
+  PackedConv(const ConvAttributes& attributes, const float* weights, const Packing& packing,
              const ConvShape* expected = nullptr);
 
   /// Packs for one algorithm, which has to be able to do it (Supports()).
-  PackedConv(const ConvAttributes& attributes, const float* weights, const Threads& threads, ConvAlgorithm algorithm);
+  PackedConv(const ConvAttributes& attributes, const float* weights, const Packing& packing, ConvAlgorithm algorithm);
 
   /// What is quickest on such images, where everything is packed for it.
   static ConvAlgorithm Fastest(const ConvAttributes& attributes, const ConvShape& shape);
@@ -81,7 +81,7 @@ class PackedConv {
   size_t Bytes() const;
 
  private:
-  void Pack(ConvAlgorithm algorithm, const float* weights, const Threads& threads);
+  void Pack(ConvAlgorithm algorithm, const float* weights, const Packing& packing);
 
   ConvAttributes attributes_;
   std::unique_ptr<ConvKernel> kernels_[kAlgorithms];

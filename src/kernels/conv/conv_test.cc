@@ -209,28 +209,30 @@ constexpr ConvAlgorithm kAlgorithms[] = {ConvAlgorithm::kGemm, ConvAlgorithm::kD
                                          ConvAlgorithm::kWinograd4};
 
 TEST(ConvTest, EveryAlgorithmMatchesPlainLoops) {
+  MemoryStore store;
   for (const Case& t : kCases) {
     const Operands in(t);
     ForEachTarget([&] {
       for (const ConvAlgorithm algorithm : kAlgorithms) {
         if (!PackedConv::Supports(t.a, algorithm)) continue;
-        const PackedConv conv(t.a, in.weights.data(), Threads(1), algorithm);
+        const PackedConv conv(t.a, in.weights.data(), {Threads(1), store}, algorithm);
         ASSERT_EQ(conv.Choose(in.s), algorithm);
         Check(t, in, conv, {}, false, 1);
         Check(t, in, conv, {.bias = in.bias.data(), .activation = Activation::kRelu}, false, 2);
         Check(t, in, conv, {.scale = 0.5f, .bias = in.bias.data(), .residual = in.residual.data()}, true, 2);
       }
-      Check(t, in, PackedConv(t.a, in.weights.data(), Threads(2)), {}, false, 2);
-      Check(t, in, PackedConv(t.a, in.weights.data(), Threads(2), &in.s), {.bias = in.bias.data()}, false, 1);
+      Check(t, in, PackedConv(t.a, in.weights.data(), {Threads(2), store}), {}, false, 2);
+      Check(t, in, PackedConv(t.a, in.weights.data(), {Threads(2), store}, &in.s), {.bias = in.bias.data()}, false, 1);
     });
   }
 }
 
 TEST(ConvTest, EveryActivation) {
+  MemoryStore store;
   for (const Case& t : {kCases[1], kCases[6], kCases[19], kCases[32]}) {
     const Operands in(t);
     ForEachTarget([&] {
-      const PackedConv conv(t.a, in.weights.data(), Threads(1));
+      const PackedConv conv(t.a, in.weights.data(), {Threads(1), store});
       for (int i = 0; i <= static_cast<int>(Activation::kHardSigmoid); ++i) {
         const Activation activation = static_cast<Activation>(i);
         const float alpha = activation == Activation::kClip ? -0.5f : 0.2f;
@@ -247,6 +249,7 @@ TEST(ConvTest, EveryActivation) {
 }
 
 TEST(ConvTest, WinogradOverManyChannelsStaysWithinTheModelsTolerance) {
+  MemoryStore store;
   const Case t{{.c = 512, .oc = 8, .kh = 3, .kw = 3}, 1, 14, 14, 1, 1, 1, 1};
   Operands in(t);
   // Behind a Relu inputs have a mean, the worst there is for sums of differences.
@@ -256,7 +259,7 @@ TEST(ConvTest, WinogradOverManyChannelsStaysWithinTheModelsTolerance) {
   for (const Sum& sum : in.plain) most = std::max(most, std::fabs(sum.value));
   ForEachTarget([&] {
     for (const ConvAlgorithm algorithm : {ConvAlgorithm::kWinograd2, ConvAlgorithm::kWinograd4}) {
-      const PackedConv conv(t.a, in.weights.data(), Threads(1), algorithm);
+      const PackedConv conv(t.a, in.weights.data(), {Threads(1), store}, algorithm);
       std::vector<float> y(in.plain.size());
       conv.Run(in.x.data(), in.s, {}, y.data(), Threads(1));
       double error = 0;
@@ -267,9 +270,10 @@ TEST(ConvTest, WinogradOverManyChannelsStaysWithinTheModelsTolerance) {
 }
 
 TEST(ConvTest, NoOutput) {
+  MemoryStore store;
   const ConvAttributes a{.c = 2, .oc = 3, .kh = 3, .kw = 3};
   const std::vector<float> weights = Numbers(a.oc * a.c * 9, 1);
-  const PackedConv conv(a, weights.data(), Threads(1));
+  const PackedConv conv(a, weights.data(), {Threads(1), store});
   EXPECT_EQ(ConvOutputSize(2, 3, 1, 1, 0, 0), 0);
   conv.Run(nullptr, {.n = 1, .h = 2, .w = 2}, {}, nullptr, Threads(1));
   conv.Run(nullptr, {.n = 0, .h = 5, .w = 5, .oh = 3, .ow = 3}, {}, nullptr, Threads(1));

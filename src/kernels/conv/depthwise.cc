@@ -187,15 +187,16 @@ HWY_EXPORT(DepthwiseRows);
 
 class DepthwiseConv : public ConvKernel {
  public:
-  DepthwiseConv(const ConvAttributes& a, const float* weights) : a_(a) {
+  DepthwiseConv(const ConvAttributes& a, const float* weights, const Packing& packing) : a_(a) {
     constexpr int64_t kWidest = 16;
     const int64_t taps = a.kh * a.kw;
     padded_c_ = AlignUp(a.c, kWidest);
-    weights_ = AllocateFloats(taps * padded_c_);
-    for (int64_t t = 0; t < taps; ++t) {
-      float* row = weights_.get() + t * padded_c_;
-      for (int64_t c = 0; c < padded_c_; ++c) row[c] = c < a.c ? weights[c * taps + t] : 0;
-    }
+    weights_ = FloatBlock(packing.store, taps * padded_c_, [&](float* out) {
+      for (int64_t t = 0; t < taps; ++t) {
+        float* row = out + t * padded_c_;
+        for (int64_t c = 0; c < padded_c_; ++c) row[c] = c < a.c ? weights[c * taps + t] : 0;
+      }
+    });
     // The weights of a block stay in the first-level cache while it goes over the image.
     constexpr int64_t kWeightFloats = 4096;
     channel_block_ = std::max<int64_t>(64, kWeightFloats / taps / 64 * 64);
@@ -219,13 +220,14 @@ class DepthwiseConv : public ConvKernel {
   ConvAttributes a_;
   int64_t padded_c_;
   int64_t channel_block_;
-  FloatBuffer weights_;
+  std::shared_ptr<const float> weights_;
 };
 
 }  // namespace
 
-std::unique_ptr<ConvKernel> MakeDepthwiseConv(const ConvAttributes& attributes, const float* weights) {
-  return std::make_unique<DepthwiseConv>(attributes, weights);
+std::unique_ptr<ConvKernel> MakeDepthwiseConv(const ConvAttributes& attributes, const float* weights,
+                                              const Packing& packing) {
+  return std::make_unique<DepthwiseConv>(attributes, weights, packing);
 }
 
 }  // namespace slipway::kernels

@@ -108,7 +108,7 @@ class PatchRows : public RowSource {
 
 class GemmConv : public ConvKernel {
  public:
-  GemmConv(const ConvAttributes& a, const float* weights, const Threads& threads) : a_(a) {
+  GemmConv(const ConvAttributes& a, const float* weights, const Packing& packing) : a_(a) {
     // Narrow groups leave most of a vector idle: put several side by side as one block-diagonal group.
     constexpr int64_t kWide = 16;
     int64_t merge = 1;
@@ -118,13 +118,15 @@ class GemmConv : public ConvKernel {
     oc_ = a.oc / groups_;
     const int64_t k = a.kh * a.kw * c_;
     bytes_ = AlignUp(static_cast<int64_t>(PackedBytes(k, oc_)), 64);
-    storage_ = AllocateFloats(groups_ * bytes_ / static_cast<int64_t>(sizeof(float)));
-    std::vector<float> dense(static_cast<size_t>(oc_ * k));
-    for (int64_t g = 0; g < groups_; ++g) {
-      Unfold(weights, g, merge, dense.data(), threads);
-      float* out = storage_.get() + g * bytes_ / static_cast<int64_t>(sizeof(float));
-      packed_.push_back(PackMatrix(dense.data(), k, oc_, 1, k, out, threads));
-    }
+    const int64_t floats = bytes_ / static_cast<int64_t>(sizeof(float));
+    storage_ = FloatBlock(packing.store, groups_ * floats, [&](float* out) {
+      std::vector<float> dense(static_cast<size_t>(oc_ * k));
+      for (int64_t g = 0; g < groups_; ++g) {
+        Unfold(weights, g, merge, dense.data(), packing.threads);
+        PackMatrix(dense.data(), k, oc_, 1, k, out + g * floats, packing.threads);
+      }
+    });
+    for (int64_t g = 0; g < groups_; ++g) packed_.push_back({.k = k, .n = oc_, .data = storage_.get() + g * floats});
   }
 
   void Run(const float* x, const ConvShape& s, const Epilogue& epilogue, float* y,
@@ -170,15 +172,15 @@ class GemmConv : public ConvKernel {
   int64_t c_;       ///< input channels a merged group
   int64_t oc_;
   int64_t bytes_;  ///< packed weights a merged group
-  FloatBuffer storage_;
+  std::shared_ptr<const float> storage_;
   std::vector<PackedMatrix> packed_;
 };
 
 }  // namespace
 
 std::unique_ptr<ConvKernel> MakeGemmConv(const ConvAttributes& attributes, const float* weights,
-                                         const Threads& threads) {
-  return std::make_unique<GemmConv>(attributes, weights, threads);
+                                         const Packing& packing) {
+  return std::make_unique<GemmConv>(attributes, weights, packing);
 }
 
 }  // namespace slipway::kernels

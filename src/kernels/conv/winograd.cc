@@ -239,14 +239,18 @@ HWY_EXPORT(WinogradOutput);
 
 class WinogradConv : public ConvKernel {
  public:
-  WinogradConv(const ConvAttributes& a, const float* weights, int tile, const Threads& threads)
+  WinogradConv(const ConvAttributes& a, const float* weights, int tile, const Packing& packing)
       : a_(a), tile_(tile), side_(tile + 2), out_blocks_(CeilDiv(a.oc, kOutBlock)) {
     matrix_floats_ = AlignUp(static_cast<int64_t>(PackedBytes(a.c, std::min(kOutBlock, a.oc)) / sizeof(float)), kLine);
-    storage_ = AllocateFloats(out_blocks_ * Matrices() * matrix_floats_);
-    packed_.resize(static_cast<size_t>(out_blocks_ * Matrices()));
-    threads.ParallelFor(out_blocks_, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t block = begin; block < end; ++block) PackBlock(weights, block);
+    storage_ = FloatBlock(packing.store, out_blocks_ * Matrices() * matrix_floats_, [&](float* out) {
+      packing.threads.ParallelFor(out_blocks_, 1, [&](int64_t begin, int64_t end) {
+        for (int64_t block = begin; block < end; ++block) PackBlock(weights, block, out);
+      });
     });
+    for (int64_t i = 0; i < out_blocks_ * Matrices(); ++i) {
+      const int64_t columns = std::min(kOutBlock, a.oc - i / Matrices() * kOutBlock);
+      packed_.push_back({.k = a.c, .n = columns, .data = storage_.get() + i * matrix_floats_});
+    }
   }
 
   void Run(const float* x, const ConvShape& s, const Epilogue& epilogue, float* y,
@@ -318,7 +322,7 @@ class WinogradConv : public ConvKernel {
     HWY_DYNAMIC_DISPATCH(WinogradOutput)(call, begin, end, channel, std::min(kOutBlock, a_.oc - channel), products);
   }
 
-  void PackBlock(const float* weights, int64_t block) {
+  void PackBlock(const float* weights, int64_t block, float* out) const {
     const int64_t first = block * kOutBlock;
     const int64_t count = std::min(kOutBlock, a_.oc - first);
     std::vector<float> transformed(static_cast<size_t>(Matrices() * count * a_.c));
@@ -328,8 +332,7 @@ class WinogradConv : public ConvKernel {
     const Threads alone(1);
     for (int64_t m = 0; m < Matrices(); ++m) {
       const int64_t at = block * Matrices() + m;
-      packed_[static_cast<size_t>(at)] = PackMatrix(transformed.data() + m * count * a_.c, a_.c, count, 1, a_.c,
-                                                    storage_.get() + at * matrix_floats_, alone);
+      PackMatrix(transformed.data() + m * count * a_.c, a_.c, count, 1, a_.c, out + at * matrix_floats_, alone);
     }
   }
 
@@ -351,15 +354,15 @@ class WinogradConv : public ConvKernel {
   int64_t side_;
   int64_t out_blocks_;
   int64_t matrix_floats_;
-  FloatBuffer storage_;
+  std::shared_ptr<const float> storage_;
   std::vector<PackedMatrix> packed_;  ///< [out_blocks][side * side]
 };
 
 }  // namespace
 
 std::unique_ptr<ConvKernel> MakeWinogradConv(const ConvAttributes& attributes, const float* weights, int tile,
-                                             const Threads& threads) {
-  return std::make_unique<WinogradConv>(attributes, weights, tile, threads);
+                                             const Packing& packing) {
+  return std::make_unique<WinogradConv>(attributes, weights, tile, packing);
 }
 
 }  // namespace slipway::kernels

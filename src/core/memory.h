@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <mutex>
+
+namespace slipway {
+
+/// `bytes` of memory aligned to 64, not initialised. From 2 MiB on it lies in huge pages where the system has them:
+/// what is walked from end to end then takes a 512th of the page faults and TLB entries. Such memory is kept for a
+/// while when it is freed, so that a run's outputs do not come from fresh pages each time. Null where there is none.
+std::shared_ptr<std::byte> AllocateMemory(size_t bytes);
+
+/// Memory for constants in the form that kernels read them: packed panels, transformed filters.
+class WeightStore {
+ public:
+  virtual ~WeightStore() = default;
+  /// `bytes` of memory aligned to 64 that `fill` has written, in this process or in the one that compiled the model:
+  /// then `fill` is not called. Blocks hold numbers only, nothing that a kernel would index with, since a file may hold
+  /// anything. Throws Error(kOutOfMemory). May be called from several threads.
+  virtual std::shared_ptr<const std::byte> Block(size_t bytes, const std::function<void(std::byte*)>& fill) = 0;
+  /// True while a model is compiled: what will not be packed before the first run cannot be packed later.
+  virtual bool compiling() const { return false; }
+};
+
+/// Weights in the memory of this process, side by side in few large pieces, which last until the last block goes.
+class MemoryStore final : public WeightStore {
+ public:
+  std::shared_ptr<const std::byte> Block(size_t bytes, const std::function<void(std::byte*)>& fill) override;
+
+ private:
+  std::mutex mutex_;
+  std::shared_ptr<std::byte> piece_;  // the one that is being filled
+  size_t used_ = 0;
+  size_t size_ = 0;
+};
+
+}  // namespace slipway
