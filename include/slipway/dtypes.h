@@ -13,8 +13,8 @@
 
 namespace slipway {
 
-/// Element types, numbered as ONNX's TensorProto.DataType. Types of 4 and 2 bits take one byte an element in
-/// memory (as ml_dtypes holds them) and are packed in files only.
+/// Element types, numbered as ONNX's TensorProto.DataType. Types of 6, 4 and 2 bits take one byte an
+/// element in memory (as ml_dtypes holds them) and are packed in files only.
 enum class DType : uint8_t {
   kUndefined = 0,
   kFloat = 1,
@@ -43,11 +43,15 @@ enum class DType : uint8_t {
   kFloat8E8M0 = 24,
   kUint2 = 25,
   kInt2 = 26,
+  kFloat6E2M3 = 27,
+  kFloat6E3M2 = 28,
 };
-inline constexpr int kNumDTypes = 27;
+inline constexpr int kNumDTypes = 29;
 
 /// Bytes of one element in memory; strings count as sizeof(std::string).
 SLIPWAY_EXPORT size_t SizeOf(DType type);
+/// Bits of one element in files; 0 for strings.
+SLIPWAY_EXPORT int FileBits(DType type);
 /// The specification's spelling: "float", "int64", "float8e4m3fn".
 SLIPWAY_EXPORT std::string_view Name(DType type);
 
@@ -67,10 +71,10 @@ struct SLIPWAY_EXPORT BFloat16 {
   explicit operator float() const { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
 };
 
-/// The 8-bit and 4-bit floats of ONNX; `Kind` says which. Conversion from float rounds to nearest even; what is then
-/// too large, infinities included, becomes the largest finite value, or with `saturate` false the type's infinity, or
-/// NaN where it has none. Float4E2M1 always saturates, and takes NaN as zero. Float8E8M0 holds powers of two only: it
-/// rounds as ToFloat8E8M0 does to the nearest.
+/// The 8-bit, 6-bit and 4-bit floats of ONNX; `Kind` says which. Conversion from float rounds to nearest even; what is
+/// then too large, infinities included, becomes the largest finite value, or with `saturate` false the type's infinity,
+/// or NaN where it has none. Those of 4 and 6 bits always saturate, and take NaN as zero. Float8E8M0 holds powers of
+/// two only: it rounds as ToFloat8E8M0 does to the nearest.
 template <DType Kind>
 struct SLIPWAY_EXPORT SmallFloat {
   uint8_t bits = 0;
@@ -84,6 +88,8 @@ using Float8E5M2 = SmallFloat<DType::kFloat8E5M2>;
 using Float8E5M2FNUZ = SmallFloat<DType::kFloat8E5M2FNUZ>;
 using Float8E8M0 = SmallFloat<DType::kFloat8E8M0>;
 using Float4E2M1 = SmallFloat<DType::kFloat4E2M1>;
+using Float6E2M3 = SmallFloat<DType::kFloat6E2M3>;
+using Float6E3M2 = SmallFloat<DType::kFloat6E3M2>;
 
 /// The values of the attribute `round_mode` of ONNX Cast.
 enum class ScaleRounding { kNearest, kUp, kDown };

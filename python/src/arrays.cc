@@ -43,6 +43,8 @@ constexpr ExtraType kExtraTypes[] = {
     {DType::kUint4, "uint4"},
     {DType::kInt2, "int2"},
     {DType::kUint2, "uint2"},
+    {DType::kFloat6E2M3, "float6_e2m3fn"},
+    {DType::kFloat6E3M2, "float6_e3m2fn"},
 };
 
 DType DTypeOf(PyArrayObject* array) {

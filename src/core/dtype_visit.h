@@ -27,7 +27,8 @@ namespace lists {
 inline constexpr Types<float, double, Float16, BFloat16> kFloatTypes;
 inline constexpr Types<uint8_t, int8_t, uint16_t, int16_t, int32_t, int64_t, uint32_t, uint64_t> kIntegerTypes;
 inline constexpr Types<int32_t, int64_t> kIndexTypes;
-inline constexpr Types<Float8E4M3FN, Float8E4M3FNUZ, Float8E5M2, Float8E5M2FNUZ, Float8E8M0, Float4E2M1>
+inline constexpr Types<Float8E4M3FN, Float8E4M3FNUZ, Float8E5M2, Float8E5M2FNUZ, Float8E8M0, Float4E2M1, Float6E2M3,
+                       Float6E3M2>
     kSmallFloatTypes;
 inline constexpr Types<Int4, Uint4, Int2, Uint2> kSmallIntegerTypes;
 inline constexpr auto kNumericTypes = kFloatTypes + kIntegerTypes;

@@ -21,6 +21,7 @@ constexpr TypeInfo kTypes[kNumDTypes] = {
     {"float8e4m3fnuz", 1}, {"float8e5m2", 1}, {"float8e5m2fnuz", 1},
     {"uint4", 1},          {"int4", 1},       {"float4e2m1", 1},
     {"float8e8m0", 1},     {"uint2", 1},      {"int2", 1},
+    {"float6e2m3", 1},     {"float6e3m2", 1},
 };
 
 const TypeInfo& InfoOf(DType type) {
@@ -59,6 +60,12 @@ constexpr Format kFormat<DType::kFloat8E5M2FNUZ> = {
 template <>
 constexpr Format kFormat<DType::kFloat4E2M1> = {
     .mantissa = 1, .bias = 1, .sign = 0x8, .max = 0x7, .overflow = 0x7, .nan = 0, .finite = true};
+template <>
+constexpr Format kFormat<DType::kFloat6E2M3> = {
+    .mantissa = 3, .bias = 1, .sign = 0x20, .max = 0x1F, .overflow = 0x1F, .nan = 0, .finite = true};
+template <>
+constexpr Format kFormat<DType::kFloat6E3M2> = {
+    .mantissa = 2, .bias = 3, .sign = 0x20, .max = 0x1F, .overflow = 0x1F, .nan = 0, .finite = true};
 
 constexpr uint32_t kFloatSign = 0x80000000;
 constexpr uint32_t kFloatInfinity = 0x7F800000;
@@ -106,6 +113,24 @@ float Decode(uint32_t code) {
 }  // namespace
 
 size_t SizeOf(DType type) { return InfoOf(type).size; }
+int FileBits(DType type) {
+  switch (type) {
+    case DType::kString:
+      return 0;
+    case DType::kFloat6E2M3:
+    case DType::kFloat6E3M2:
+      return 6;
+    case DType::kInt4:
+    case DType::kUint4:
+    case DType::kFloat4E2M1:
+      return 4;
+    case DType::kInt2:
+    case DType::kUint2:
+      return 2;
+    default:
+      return static_cast<int>(SizeOf(type)) * 8;
+  }
+}
 std::string_view Name(DType type) { return InfoOf(type).name; }
 
 // A half is not saturated: ONNX gives `saturate` to the 8-bit floats only.
@@ -167,6 +192,8 @@ template struct SmallFloat<DType::kFloat8E4M3FNUZ>;
 template struct SmallFloat<DType::kFloat8E5M2>;
 template struct SmallFloat<DType::kFloat8E5M2FNUZ>;
 template struct SmallFloat<DType::kFloat4E2M1>;
+template struct SmallFloat<DType::kFloat6E2M3>;
+template struct SmallFloat<DType::kFloat6E3M2>;
 template struct SmallFloat<DType::kFloat8E8M0>;
 
 }  // namespace slipway

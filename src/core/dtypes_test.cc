@@ -47,6 +47,8 @@ TEST(Dtypes, RoundToNearestEven) {
   ExpectRoundsToNearestEven<Float8E5M2>(0x7B, 0x80);
   ExpectRoundsToNearestEven<Float8E5M2FNUZ>(0x7F, 0x80);
   ExpectRoundsToNearestEven<Float4E2M1>(0x7, 0x8);
+  ExpectRoundsToNearestEven<Float6E2M3>(0x1F, 0x20);
+  ExpectRoundsToNearestEven<Float6E3M2>(0x1F, 0x20);
 }
 
 TEST(Dtypes, KnownValues) {
@@ -73,6 +75,10 @@ TEST(Dtypes, KnownValues) {
   EXPECT_TRUE(std::isnan(Value<Float8E5M2FNUZ>(0x80)));
   const float e2m1[] = {0, 0.5, 1, 1.5, 2, 3, 4, 6};
   for (int code = 0; code < 8; ++code) EXPECT_EQ(Value<Float4E2M1>(code), e2m1[code]);
+  EXPECT_EQ(Value<Float6E2M3>(0x01), 0.125f);
+  EXPECT_EQ(Value<Float6E2M3>(0x3F), -7.5f);
+  EXPECT_EQ(Value<Float6E3M2>(0x01), 0.0625f);
+  EXPECT_EQ(Value<Float6E3M2>(0x3F), -28);
 }
 
 TEST(Dtypes, HalvesOverflowToInfinity) {
@@ -111,12 +117,15 @@ TEST(Dtypes, Float8Specials) {
   ExpectSpecials<Float8E5M2FNUZ>(0x00, 0x80, 0x7F, 0x80, 0x80, 61440);
 }
 
-TEST(Dtypes, Float4Specials) {
+TEST(Dtypes, Float4And6Specials) {
   for (const bool saturate : {true, false}) {
     EXPECT_EQ(Float4E2M1(kInf, saturate).bits, 0x7);
     EXPECT_EQ(Float4E2M1(-100, saturate).bits, 0xF);
     EXPECT_EQ(Float4E2M1(-0.f, saturate).bits, 0x8);
     EXPECT_EQ(Float4E2M1(kNan, saturate).bits, 0x0);
+    EXPECT_EQ(Float6E2M3(kInf, saturate).bits, 0x1F);
+    EXPECT_EQ(Float6E3M2(-100, saturate).bits, 0x3F);
+    EXPECT_EQ(Float6E3M2(kNan, saturate).bits, 0x0);
   }
 }
 

@@ -67,8 +67,8 @@ void VisitWide(DType type, F&& f) {
 constexpr TypeSet kWideTypes = kNumericTypes | TypeSet{DType::kBool};
 
 bool IsSmallFloat(DType t) {
-  return TypeSet{DType::kFloat8E4M3FN,   DType::kFloat8E4M3FNUZ, DType::kFloat8E5M2,
-                 DType::kFloat8E5M2FNUZ, DType::kFloat8E8M0,     DType::kFloat4E2M1}
+  return TypeSet{DType::kFloat8E4M3FN, DType::kFloat8E4M3FNUZ, DType::kFloat8E5M2, DType::kFloat8E5M2FNUZ,
+                 DType::kFloat8E8M0,   DType::kFloat4E2M1,     DType::kFloat6E2M3, DType::kFloat6E3M2}
       .Has(t);
 }
 
@@ -87,6 +87,10 @@ void VisitSmall(DType type, F&& f) {
       return f.template operator()<Float8E8M0>();
     case DType::kFloat4E2M1:
       return f.template operator()<Float4E2M1>();
+    case DType::kFloat6E2M3:
+      return f.template operator()<Float6E2M3>();
+    case DType::kFloat6E3M2:
+      return f.template operator()<Float6E3M2>();
     case DType::kInt4:
       return f.template operator()<Int4>();
     case DType::kUint4:
@@ -96,7 +100,7 @@ void VisitSmall(DType type, F&& f) {
     case DType::kUint2:
       return f.template operator()<Uint2>();
     default:
-      ThrowUnsupportedType(type, "a float of 4 or 8 bits or an integer of 2 or 4");
+      ThrowUnsupportedType(type, "a float of 4, 6 or 8 bits or an integer of 2 or 4");
   }
 }
 
@@ -282,7 +286,7 @@ struct BitCast {
   void Infer(InferContext& c) const {
     const DType type = ToDType(c, to, "to");
     const bool text = type == DType::kString || c.Elem(0) == DType::kString;
-    if (text || Bits(type) != Bits(c.Elem(0)))
+    if (text || FileBits(type) != FileBits(c.Elem(0)))
       c.Fail("{} cannot become {}: they differ in width.", Name(c.Elem(0)), Name(type));
     c.Out(0, type, c.Shape(0));
   }
@@ -290,22 +294,15 @@ struct BitCast {
     const Tensor& x = c.In(0);
     Tensor& y = c.Out(0);
     const DType type = static_cast<DType>(to);
-    if (Bits(type) >= 8) return kernels::CopyElements(type, x.raw(), y.raw(), x.size(), c.threads());
+    if (FileBits(type) >= 8) return kernels::CopyElements(type, x.raw(), y.raw(), x.size(), c.threads());
     // Below a byte the element's upper bits tell its sign, which the two types may read differently.
-    const int64_t mask = (1 << Bits(type)) - 1;
+    const int64_t mask = (1 << FileBits(type)) - 1;
     for (int64_t i = 0; i < x.size(); ++i) {
       const uint8_t low = x.data<uint8_t>()[i] & mask;
       y.data<uint8_t>()[i] = type == DType::kInt4   ? static_cast<uint8_t>(Int4(low).value)
                              : type == DType::kInt2 ? static_cast<uint8_t>(Int2(low).value)
                                                     : low;
     }
-  }
-
- private:
-  static int Bits(DType t) {
-    if (t == DType::kInt2 || t == DType::kUint2) return 2;
-    if (t == DType::kInt4 || t == DType::kUint4 || t == DType::kFloat4E2M1) return 4;
-    return static_cast<int>(SizeOf(t)) * 8;
   }
 };
 const OpDef kBitCast = Define<BitCast>({.name = "BitCast", .since = 26});

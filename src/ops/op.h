@@ -44,9 +44,10 @@ inline constexpr TypeSet kIntTypes = kSignedTypes | kUnsignedTypes;
 inline constexpr TypeSet kNumericTypes = kFloatTypes | kIntTypes;
 inline constexpr TypeSet kIndexTypes = {DType::kInt32, DType::kInt64};
 inline constexpr TypeSet kComplexTypes = {DType::kComplex64, DType::kComplex128};
-inline constexpr TypeSet kSmallTypes = {
-    DType::kFloat8E4M3FN, DType::kFloat8E4M3FNUZ, DType::kFloat8E5M2, DType::kFloat8E5M2FNUZ, DType::kFloat8E8M0,
-    DType::kFloat4E2M1,   DType::kUint4,          DType::kInt4,       DType::kUint2,          DType::kInt2};
+inline constexpr TypeSet kSmallTypes = {DType::kFloat8E4M3FN,   DType::kFloat8E4M3FNUZ, DType::kFloat8E5M2,
+                                        DType::kFloat8E5M2FNUZ, DType::kFloat8E8M0,     DType::kFloat4E2M1,
+                                        DType::kFloat6E2M3,     DType::kFloat6E3M2,     DType::kUint4,
+                                        DType::kInt4,           DType::kUint2,          DType::kInt2};
 inline constexpr TypeSet kAllTypes =
     kNumericTypes | kComplexTypes | kSmallTypes | TypeSet{DType::kBool, DType::kString};
 

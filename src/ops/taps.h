@@ -1,0 +1,54 @@
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <vector>
+
+#include "slipway/tensor.h"
+
+namespace slipway {
+
+/// The elements of an image of any number of axes that one sampled point is made of, and their weights. Built axis by
+/// axis, outermost first; an index of -1 counts as zero.
+template <class C>
+class Taps {
+ public:
+  explicit Taps(int64_t most) : index_(most), weight_(most) {}
+  int64_t size() const { return size_; }
+  int64_t index(int64_t i) const { return index_[i]; }
+  C weight(int64_t i) const { return weight_[i]; }
+
+  void Start() {
+    size_ = 1;
+    index_[0] = 0;
+    weight_[0] = 1;
+  }
+  /// Another axis of `size` elements: of those at `at` the weights are `weight`.
+  void Add(int64_t size, int64_t n, const int64_t* at, const C* weight) {
+    for (int64_t i = size_; i-- > 0;) {
+      const int64_t base = index_[i];
+      const C w = weight_[i];
+      for (int64_t k = n; k-- > 0;) {
+        index_[i * n + k] = base < 0 || at[k] < 0 ? -1 : base * size + at[k];
+        weight_[i * n + k] = w * weight[k];
+      }
+    }
+    size_ *= n;
+  }
+  /// The same for a point between two elements; those outside count as zero.
+  void AddLinear(int64_t size, C x) {
+    if (!(x > -1 && x < static_cast<C>(size))) x = -2;
+    const auto low = static_cast<int64_t>(std::floor(x));
+    const C above = x - static_cast<C>(low);
+    const int64_t at[] = {low < 0 ? -1 : low, low + 1 >= size ? -1 : low + 1};
+    const C weight[] = {1 - above, above};
+    Add(size, 2, at, weight);
+  }
+
+ private:
+  int64_t size_ = 0;
+  std::vector<int64_t> index_;
+  std::vector<C> weight_;
+};
+
+}  // namespace slipway
