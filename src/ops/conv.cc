@@ -6,6 +6,7 @@
 #include "core/mapped_file.h"
 #include "kernels/conv/conv.h"
 #include "kernels/conv/layout.h"
+#include "ops/conv_shape.h"
 #include "ops/epilogue.h"
 #include "ops/in_float.h"
 #include "ops/windows.h"
@@ -114,21 +115,9 @@ struct Conv {
 
   void Infer(InferContext& c) const {
     c.ExpectSameElem(1, 0);
-    const SymbolicShape &x = c.Shape(0), &w = c.Shape(1);
-    if (!x.has_rank() || !w.has_rank())
-      return c.Out(0, c.Elem(0), x.has_rank() ? SymbolicShape::OfRank(x.rank()) : SymbolicShape());
-    if (x.rank() < 3) c.Fail("{} has shape {}, but an image wants [N, C, spatial...].", c.InputName(0), x.ToString());
-    if (w.rank() != x.rank())
-      c.Fail("{} has rank {}, but weight {} has rank {}.", c.InputName(0), x.rank(), c.InputName(1), w.rank());
-    CheckChannels(c, x[channels_last ? x.rank() - 1 : 1], w);
-    WindowAttributes shaped = Shaped(c);
-    if (shaped.kernel.empty()) {
-      std::vector<Dim> out(SymbolicShape::OfRank(x.rank()).dims());
-      out[0] = x[0];
-      out[channels_last ? x.rank() - 1 : 1] = w[0];
-      return c.Out(0, c.Elem(0), std::move(out));
-    }
-    c.Out(0, c.Elem(0), WindowOutput(c, shaped, x, w[0], channels_last));
+    if (c.Has(2)) c.ExpectSameElem(2, 0);
+    if (c.Has(2)) CheckConvBias(c, 2, 1);
+    c.Out(0, c.Elem(0), ConvOutput(c, window, group, channels_last, 1));
   }
 
   bool Prepack(int input, const InferContext& c, const kernels::Packing& packing) {
@@ -160,10 +149,7 @@ struct Conv {
     const Tensor &x = c.In(0), &w = c.In(1);
     WindowAttributes spatial = window;
     const int rank = x.shape().rank() - 2;
-    if (spatial.kernel.empty()) spatial.kernel.assign(w.shape().begin() + 2, w.shape().end());
-    if (spatial.strides.empty()) spatial.strides.assign(rank, 1);
-    if (spatial.dilations.empty()) spatial.dilations.assign(rank, 1);
-    if (spatial.pads.empty()) spatial.pads.assign(2 * rank, 0);
+    FillConvWindow(spatial, w.shape());
     if (x.dtype() == DType::kFloat && rank <= 2 && w.size() > 0) return RunFloat(c, spatial);
     const Tensor* b = c.Has(2) ? &c.In(2) : nullptr;
     const bool fused = epilogue.activation != kernels::Activation::kNone || channels_last || c.Has(3);
@@ -173,38 +159,7 @@ struct Conv {
   }
 
  private:
-  void CheckChannels(const InferContext& c, const Dim& channels, const SymbolicShape& w) const {
-    if (group < 1) c.Fail("attribute 'group' is {}, but must be 1 or more.", group);
-    const Dim wanted = w[1] * Dim(group);
-    if (channels.Differs(wanted)) {
-      c.Fail("{} has {} channels, but weight {} with group {} wants {}.", c.InputName(0), channels.ToString(),
-             c.InputName(1), group, wanted.ToString());
-    }
-    if (w[0].is_const() && w[0].value() % group != 0)
-      c.Fail("weight {} has {} output channels, which group {} does not divide.", c.InputName(1), w[0].ToString(),
-             group);
-    if (!c.Has(2)) return;
-    c.ExpectSameElem(2, 0);
-    if (c.HasRank(2) && (c.Shape(2).rank() != 1 || c.Shape(2)[0].Differs(w[0]))) {
-      c.Fail("bias {} has shape {}, but must be [{}].", c.InputName(2), c.Shape(2).ToString(), w[0].ToString());
-    }
-  }
-
-  /// The window with the weight's kernel and all defaults; without a kernel where its sizes are not known.
-  WindowAttributes Shaped(const InferContext& c) const {
-    WindowAttributes out = window;
-    const SymbolicShape& w = c.Shape(1);
-    const int rank = w.rank() - 2;
-    std::vector<int64_t> kernel;
-    for (int i = 0; i < rank && w[i + 2].is_const(); ++i) kernel.push_back(w[i + 2].value());
-    const bool known = static_cast<int>(kernel.size()) == rank;
-    if (!out.kernel.empty() && known && out.kernel != kernel)
-      c.Fail("attribute 'kernel_shape' does not agree with weight {} {}.", c.InputName(1), w.ToString());
-    if (out.kernel.empty() && !known) return out;
-    if (out.kernel.empty()) out.kernel = kernel;
-    out.Complete(c, rank);
-    return out;
-  }
+  WindowAttributes Shaped(const InferContext& c) const { return ConvWindow(c, window, 1); }
 
   kernels::ConvAttributes AttributesFor(const WindowAttributes& spatial, const Shape& w) const {
     const bool flat = w.rank() == 3;  // one spatial axis: an image one pixel high

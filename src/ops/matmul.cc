@@ -12,7 +12,8 @@ namespace {
 
 constexpr TypeSet kProductTypes = kFloatTypes | TypeSet{DType::kUint32, DType::kUint64, DType::kInt32, DType::kInt64};
 
-/// Elements from one matrix of an operand to the next, for the `batch`-th matrix of the output.
+}  // namespace
+
 int64_t MatrixOffset(const Shape& shape, const Shape& out, int64_t batch, int64_t matrix) {
   int64_t offset = 0, step = matrix;
   for (int i = shape.rank() - 3, o = out.rank() - 3; o >= 0; --i, --o) {
@@ -26,37 +27,30 @@ int64_t MatrixOffset(const Shape& shape, const Shape& out, int64_t batch, int64_
   return offset;
 }
 
-}  // namespace
-
-/// One product of m x k and k x n for each of `batch`; a vector counts as a matrix of one row or column.
-struct MatrixProduct::Sizes {
-  Shape a, b, out;  // with at least two axes each
-  int64_t m = 1, n = 1, k = 1, batch = 1;
-};
-
-MatrixProduct::Sizes MatrixProduct::SizesOf(const Shape& a, const Shape& b) const {
-  Sizes s{.a = a, .b = b};
-  if (a.rank() == 1) s.a.insert(0, 1);
-  if (b.rank() == 1) s.b.push_back(1);
-  const bool ta = trans_a && a.rank() > 1, tb = trans_b && b.rank() > 1;
-  s.m = s.a.Back(ta ? 0 : 1);
-  s.k = s.a.Back(ta ? 1 : 0);
-  s.n = s.b.Back(tb ? 1 : 0);
-  const int rank = std::max(s.a.rank(), s.b.rank());
-  for (int i = rank; i > 2; --i) {
-    const int64_t x = i <= s.a.rank() ? s.a.Back(i - 1) : 1, y = i <= s.b.rank() ? s.b.Back(i - 1) : 1;
-    s.out.push_back(x == 1 ? y : x);
+ProductSizes::ProductSizes(const Shape& left, const Shape& right, bool trans_a, bool trans_b) : a(left), b(right) {
+  if (left.rank() == 1) a.insert(0, 1);
+  if (right.rank() == 1) b.push_back(1);
+  const bool ta = trans_a && left.rank() > 1, tb = trans_b && right.rank() > 1;
+  m = a.Back(ta ? 0 : 1);
+  k = a.Back(ta ? 1 : 0);
+  n = b.Back(tb ? 1 : 0);
+  for (int i = std::max(a.rank(), b.rank()); i > 2; --i) {
+    const int64_t x = i <= a.rank() ? a.Back(i - 1) : 1, y = i <= b.rank() ? b.Back(i - 1) : 1;
+    out.push_back(x == 1 ? y : x);
   }
-  s.batch = s.out.size();
-  s.out.push_back(s.m);
-  s.out.push_back(s.n);
-  return s;
+  batch = out.size();
+  out.push_back(m);
+  out.push_back(n);
 }
 
 SymbolicShape MatrixProduct::Infer(const InferContext& c) const {
   c.ExpectSameElem(1, 0);
-  if (!c.HasRank(0) || !c.HasRank(1)) return {};
-  std::vector<Dim> a = c.Shape(0).dims(), b = c.Shape(1).dims();
+  return ProductShape(c, 0, 1, trans_a, trans_b);
+}
+
+SymbolicShape ProductShape(const InferContext& c, int left, int right, bool trans_a, bool trans_b) {
+  if (!c.HasRank(left) || !c.HasRank(right)) return {};
+  std::vector<Dim> a = c.Shape(left).dims(), b = c.Shape(right).dims();
   if (a.empty() || b.empty()) c.Fail("an operand is a scalar, but must have an axis at least.");
   const bool a_vector = a.size() == 1, b_vector = b.size() == 1;
   if (a_vector) a.insert(a.begin(), 1);
@@ -64,8 +58,9 @@ SymbolicShape MatrixProduct::Infer(const InferContext& c) const {
   if (trans_a && !a_vector) std::swap(a[a.size() - 1], a[a.size() - 2]);
   if (trans_b && !b_vector) std::swap(b[b.size() - 1], b[b.size() - 2]);
   if (a.back().Differs(b[b.size() - 2])) {
-    c.Fail("{} has shape {} and {} has {}: {} columns do not meet {} rows.", c.InputName(0), c.Shape(0).ToString(),
-           c.InputName(1), c.Shape(1).ToString(), a.back().ToString(), b[b.size() - 2].ToString());
+    c.Fail("{} has shape {} and {} has {}: {} columns do not meet {} rows.", c.InputName(left),
+           c.Shape(left).ToString(), c.InputName(right), c.Shape(right).ToString(), a.back().ToString(),
+           b[b.size() - 2].ToString());
   }
   const SymbolicShape outer =
       Broadcast(c, std::vector<Dim>(a.begin(), a.end() - 2), std::vector<Dim>(b.begin(), b.end() - 2));
@@ -89,7 +84,7 @@ bool MatrixProduct::Prepack(const Tensor& b, const kernels::Packing& packing) {
 void MatrixProduct::RunFloat(RunContext& c, const Tensor& a, const Tensor& b, Tensor& y,
                              const kernels::Epilogue& epilogue) const {
   if (y.size() == 0) return;
-  Sizes s = SizesOf(a.shape(), b.shape());
+  ProductSizes s(a.shape(), b.shape(), trans_a, trans_b);
   const float* left = a.data<float>();
   if (trans_a && a.shape().rank() > 1) {
     auto* turned = static_cast<float*>(c.Scratch(std::max<size_t>(a.bytes(), 1)));
@@ -98,7 +93,7 @@ void MatrixProduct::RunFloat(RunContext& c, const Tensor& a, const Tensor& b, Te
   }
   kernels::Epilogue e = epilogue;
   e.residual_stride = s.n;
-  const bool one_b = s.b.SizeTo(s.b.rank() - 2) == 1 && s.a.SizeTo(s.a.rank() - 2) == s.batch;
+  const bool one_b = s.one_b();
   if (one_b) {
     s.m *= s.batch;
     s.batch = 1;
@@ -133,7 +128,7 @@ void MatrixProduct::RunTyped(RunContext& c, const Tensor& a, const Tensor& b, Te
   // Unsigned arithmetic wraps; signed overflow would be undefined.
   using U = std::conditional_t<std::is_floating_point_v<T>, T,
                                std::make_unsigned_t<std::conditional_t<std::is_floating_point_v<T>, int, T>>>;
-  const Sizes s = SizesOf(a.shape(), b.shape());
+  const ProductSizes s(a.shape(), b.shape(), trans_a, trans_b);
   const bool ta = trans_a && a.shape().rank() > 1, tb = trans_b && b.shape().rank() > 1;
   c.threads().ParallelFor(s.batch * s.m, 1 + 65536 / (1 + s.n * s.k), [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {

@@ -5,6 +5,22 @@
 
 namespace slipway {
 
+/// One product of m x k and k x n for each of `batch`; a vector counts as a matrix of one row or column.
+struct ProductSizes {
+  Shape a, b, out;  ///< with at least two axes each
+  int64_t m = 1, n = 1, k = 1, batch = 1;
+
+  ProductSizes(const Shape& a, const Shape& b, bool trans_a, bool trans_b);
+  /// One B meets all rows of A: then the product is a single one, of batch * m rows.
+  bool one_b() const { return b.SizeTo(b.rank() - 2) == 1 && a.SizeTo(a.rank() - 2) == batch; }
+};
+
+/// Elements from the first matrix of an operand, of `matrix` elements each, to that for the `batch`-th of the output.
+int64_t MatrixOffset(const Shape& shape, const Shape& out, int64_t batch, int64_t matrix);
+
+/// The shape of inputs a and b's product; Fail()s where they do not meet.
+SymbolicShape ProductShape(const InferContext& c, int a, int b, bool trans_a = false, bool trans_b = false);
+
 /// Y = A B over the last two axes, the ones before them broadcast, each operand's last two exchanged where asked.
 /// Shared by MatMul, FusedMatMul and Gemm.
 class MatrixProduct {
@@ -22,8 +38,6 @@ class MatrixProduct {
   void RunPlain(RunContext& c, const Tensor& a, const Tensor& b, Tensor& y) const;
 
  private:
-  struct Sizes;
-  Sizes SizesOf(const Shape& a, const Shape& b) const;
   template <class T>
   void RunTyped(RunContext& c, const Tensor& a, const Tensor& b, Tensor& y) const;
 

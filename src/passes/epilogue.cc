@@ -6,7 +6,7 @@ namespace slipway {
 
 std::vector<ValueId> OpenProducer::Inputs() const {
   std::vector<ValueId> inputs = node->inputs;
-  inputs.resize(4, kNone);
+  inputs.resize(residual_input() + 1, kNone);
   return inputs;
 }
 
@@ -15,14 +15,16 @@ std::optional<OpenProducer> FindOpenProducer(const Graph& graph, ValueId v) {
   if (!n || !graph.HasOneUse(v) || !IsFloat(graph, v)) return std::nullopt;
   const bool is_conv = n->Is("Conv") || n->Is(kFusedConv, kSlipwayDomain);
   const bool is_product = n->Is("MatMul") || n->Is(kFusedMatMul, kSlipwayDomain);
-  if (!is_conv && !is_product) return std::nullopt;
+  const bool is_integer = n->Is(kFusedMatMulInteger, kSlipwayDomain);
+  if (!is_conv && !is_product && !is_integer) return std::nullopt;
   if (!n->attributes.String("activation", "").empty()) return std::nullopt;
   // A vector on either side makes a result with fewer axes, which the fused operator's epilogue is not defined on.
-  if (is_product && (!HasRank(graph, n->input(0)) || !HasRank(graph, n->input(1)) || Rank(graph, n->input(0)) < 2 ||
-                     Rank(graph, n->input(1)) < 2)) {
+  if (!is_conv && (!HasRank(graph, n->input(0)) || !HasRank(graph, n->input(1)) || Rank(graph, n->input(0)) < 2 ||
+                   Rank(graph, n->input(1)) < 2)) {
     return std::nullopt;
   }
-  return OpenProducer{n, is_conv};
+  using Kind = OpenProducer::Kind;
+  return OpenProducer{n, is_conv ? Kind::kConv : is_integer ? Kind::kMatMulInteger : Kind::kMatMul};
 }
 
 std::vector<ValueId> Trimmed(std::vector<ValueId> inputs) {

@@ -11,16 +11,24 @@ namespace slipway {
 inline constexpr std::string_view kFusedConv = "FusedConv";
 inline constexpr std::string_view kFusedMatMul = "FusedMatMul";
 
+inline constexpr std::string_view kFusedMatMulInteger = "FusedMatMulInteger";
+
 /// A convolution or matrix product that has no activation yet, so that more can be done to its result before that is
 /// stored. The plain ONNX operators and Slipway's fused ones look the same here.
 struct OpenProducer {
+  enum class Kind : uint8_t { kConv, kMatMul, kMatMulInteger };
   const Node* node;
-  bool is_conv;
+  Kind kind;
 
-  std::string_view fused_type() const { return is_conv ? kFusedConv : kFusedMatMul; }
-  ValueId bias() const { return node->input(2); }
-  ValueId residual() const { return node->input(3); }
-  /// The node's inputs as the fused operator has them, four of them.
+  bool is_conv() const { return kind == Kind::kConv; }
+  std::string_view fused_type() const {
+    return is_conv() ? kFusedConv : kind == Kind::kMatMul ? kFusedMatMul : kFusedMatMulInteger;
+  }
+  size_t bias_input() const { return kind == Kind::kMatMulInteger ? 6 : 2; }
+  size_t residual_input() const { return bias_input() + 1; }
+  ValueId bias() const { return node->input(bias_input()); }
+  ValueId residual() const { return node->input(residual_input()); }
+  /// The node's inputs as the fused operator has them, down to the residual.
   std::vector<ValueId> Inputs() const;
 };
 

@@ -55,14 +55,14 @@ Result FromAdd(const Graph& graph, const Node& add) {
   for (const int side : {0, 1}) {
     const ValueId product = add.input(side), other = add.input(1 - side);
     const auto producer = FindOpenProducer(graph, product);
-    if (!producer || producer->is_conv || producer->bias() != kNone) continue;
+    if (!producer || producer->is_conv() || producer->bias() != kNone) continue;
     Patch patch(graph);
     const auto bias = AsBias(graph, patch, other, product, 1);
     if (!bias) continue;
     std::vector<ValueId> inputs = producer->Inputs();
-    inputs[2] = *bias;
-    patch.Replace(add.output(0),
-                  patch.Add(kFusedMatMul, Trimmed(std::move(inputs)), producer->node->attributes, kSlipwayDomain));
+    inputs[producer->bias_input()] = *bias;
+    patch.Replace(add.output(0), patch.Add(producer->fused_type(), Trimmed(std::move(inputs)),
+                                           producer->node->attributes, kSlipwayDomain));
     return patch;
   }
   return kNoMatch;

@@ -22,7 +22,7 @@ Result FuseMatMulReshape(const Graph& graph, NodeId id) {
   const Node& after = graph.node(id);
   if (!after.Is("Reshape")) return kNoMatch;
   const auto producer = FindOpenProducer(graph, after.input(0));
-  if (!producer || producer->is_conv || producer->residual() != kNone) return kNoMatch;
+  if (!producer || producer->is_conv() || producer->residual() != kNone) return kNoMatch;
   const Node& product = *producer->node;
   const Node* before = graph.Producer(product.input(0));
   if (!before || !(before->Is("Reshape") || before->Is("Flatten"))) return kNoMatch;
@@ -39,7 +39,7 @@ Result FuseMatMulReshape(const Graph& graph, NodeId id) {
   inputs[0] = x;
   Patch patch(graph);
   patch.Replace(after.output(0),
-                patch.Add(kFusedMatMul, Trimmed(std::move(inputs)), product.attributes, kSlipwayDomain));
+                patch.Add(producer->fused_type(), Trimmed(std::move(inputs)), product.attributes, kSlipwayDomain));
   return patch;
 }
 

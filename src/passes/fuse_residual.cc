@@ -25,14 +25,14 @@ Result ThroughReshape(const Graph& graph, const Node& add) {
     const Node* reshape = graph.Producer(reshaped);
     if (!reshape || !reshape->Is("Reshape") || !graph.HasOneUse(reshaped)) continue;
     const auto producer = FindOpenProducer(graph, reshape->input(0));
-    if (!producer || producer->is_conv || producer->residual() != kNone) continue;
+    if (!producer || producer->is_conv() || producer->residual() != kNone) continue;
     if (!SameShape(graph, reshaped, other)) return Skip{"the summands are not known to be of one shape"};
     const SymbolicShape& flat = ShapeOf(graph, reshape->input(0));
     if (!flat.has_rank() || flat.rank() != 2 || !flat[1].is_const() || flat[1] == Dim(0)) continue;
     Patch patch(graph);
     std::vector<ValueId> inputs = producer->Inputs();
     const ValueId shape = patch.Constant(Tensor::From<int64_t>({2}, {-1, flat[1].value()}), "shape");
-    inputs[3] = patch.Add("Reshape", {other, shape});
+    inputs[producer->residual_input()] = patch.Add("Reshape", {other, shape});
     const ValueId sum =
         patch.Add(producer->fused_type(), std::move(inputs), producer->node->attributes, kSlipwayDomain);
     patch.Replace(add.output(0), patch.Add("Reshape", {sum, reshape->input(1)}, reshape->attributes));
@@ -58,7 +58,7 @@ Result FuseResidual(const Graph& graph, NodeId id) {
   if (!is_free(producer)) return ThroughReshape(graph, node);
   if (!SameShape(graph, result, other)) return Skip{"the summands are not known to be of one shape"};
   std::vector<ValueId> inputs = producer->Inputs();
-  inputs[3] = other;
+  inputs[producer->residual_input()] = other;
   Patch patch(graph);
   patch.Replace(node.output(0),
                 patch.Add(producer->fused_type(), std::move(inputs), producer->node->attributes, kSlipwayDomain));

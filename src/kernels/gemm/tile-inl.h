@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "kernels/epilogue-inl.h"
+#include "kernels/gemm/columns-inl.h"
 
 #if defined(SLIPWAY_KERNELS_GEMM_TILE_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef SLIPWAY_KERNELS_GEMM_TILE_INL_H_
@@ -15,19 +16,10 @@
 #define SLIPWAY_KERNELS_GEMM_TILE_INL_H_
 #endif
 
-#if HWY_COMPILER_CLANG
-#define SLIPWAY_UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define SLIPWAY_UNROLL _Pragma("GCC unroll 32")
-#endif
-
 HWY_BEFORE_NAMESPACE();
 namespace slipway::kernels {
 namespace HWY_NAMESPACE {
 
-using FloatTag = hn::ScalableTag<float>;
-using FloatVec = hn::Vec<FloatTag>;
-constexpr int kLanes = hn::MaxLanes(FloatTag());
 constexpr int kTileCols = 2;
 constexpr int kPanelWidth = kTileCols * kLanes;
 
@@ -56,31 +48,6 @@ struct Tile {
   const float* residual;  ///< at the tile's first element, or null
   const Epilogue* epilogue;
 };
-
-/// Columns [from, from + kLanes) of a row of which n columns exist; what does not exist is zero and not touched.
-HWY_INLINE FloatVec LoadColumns(const float* row, int from, int n) {
-  const FloatTag d;
-  if (HWY_LIKELY(n - from >= kLanes)) return hn::LoadU(d, row + from);
-#if HWY_TARGET <= HWY_AVX2 && HWY_ARCH_X86
-  return n > from ? hn::MaskedLoad(hn::FirstN(d, n - from), d, row + from) : hn::Zero(d);
-#else
-  alignas(64) float lanes[kLanes] = {};
-  for (int i = 0; i < n - from; ++i) lanes[i] = row[from + i];
-  return hn::Load(d, lanes);
-#endif
-}
-
-HWY_INLINE void StoreColumns(FloatVec v, float* row, int from, int n) {
-  const FloatTag d;
-  if (HWY_LIKELY(n - from >= kLanes)) return hn::StoreU(v, d, row + from);
-#if HWY_TARGET <= HWY_AVX2 && HWY_ARCH_X86
-  if (n > from) hn::BlendedStore(v, hn::FirstN(d, n - from), d, row + from);
-#else
-  alignas(64) float lanes[kLanes];
-  hn::Store(v, d, lanes);
-  for (int i = 0; i < n - from; ++i) row[from + i] = lanes[i];
-#endif
-}
 
 /// Applies the activation to a tile that is stored already: it is in the L1 cache, and one loop an activation
 /// keeps the code small where a copy for every tile shape would not be.

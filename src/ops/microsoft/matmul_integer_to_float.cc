@@ -1,0 +1,133 @@
+#include <cmath>
+
+#include "core/dtype_visit.h"
+#include "kernels/quant/quantize.h"
+#include "ops/dynamic_quantization.h"
+#include "ops/epilogue.h"
+#include "ops/int_product.h"
+#include "ops/shape_math.h"
+
+namespace slipway {
+namespace {
+
+constexpr TypeSet kBytes = {DType::kInt8, DType::kUint8};
+
+/// Fail()s where the input is not one number or, with `many`, one for each column of input 1.
+void ExpectScale(const InferContext& c, int i, bool many) {
+  if (!c.Has(i) || !c.HasRank(i)) return;
+  const SymbolicShape& s = c.Shape(i);
+  const Dim count = Product(s, 0, s.rank());
+  const bool column = many && c.HasRank(1) && c.Shape(1).rank() > 0 && !count.Differs(c.Shape(1).dims().back());
+  if (count.Differs(Dim(1)) && !column)
+    c.Fail("{} has shape {}, but must be one number{}.", c.InputName(i), s.ToString(),
+           many ? " or one for each column" : "");
+}
+
+void ExpectBias(const InferContext& c, int i) {
+  if (!c.Has(i)) return;
+  c.ExpectElem(i, {DType::kFloat});
+  c.ExpectRank(i, 1, 1);
+  if (c.HasRank(i) && c.HasRank(1) && c.Shape(1).rank() > 0 && c.Shape(i)[0].Differs(c.Shape(1).dims().back()))
+    c.Fail("{} has shape {}, but the product has {} columns.", c.InputName(i), c.Shape(i).ToString(),
+           c.Shape(1).dims().back().ToString());
+}
+
+const Tensor* Optional(const RunContext& c, int i) { return c.Has(i) ? &c.In(i) : nullptr; }
+
+/// sums * a_scale * b_scale + bias, and what the epilogue adds, in float.
+void RunScaled(RunContext& c, const IntProduct& product, const Tensor& a, const Tensor* a_zero, float a_scale,
+               int b_scale, int b_zero, int bias, kernels::Epilogue epilogue) {
+  const Tensor& scale = c.In(b_scale);
+  std::vector<float> scales(scale.data<float>(), scale.data<float>() + scale.size());
+  for (float& s : scales) s *= a_scale;
+  if (c.Has(bias)) epilogue.bias = c.In(bias).data<float>();
+  product.Run(
+      c, a, c.In(1), a_zero, Optional(c, b_zero), c.Out(0),
+      {.kind = kernels::IntResult::Kind::kFloat, .scale = {scales.data(), scales.size() > 1}, .epilogue = epilogue});
+}
+
+}  // namespace
+
+/// A product of 8-bit matrices as float: sums * a_scale * b_scale + bias. com.microsoft MatMulIntegerToFloat;
+/// ai.slipway FusedMatMulInteger adds a residual of Y's shape and an activation.
+struct MatMulIntegerToFloat {
+  IntProduct product;
+  kernels::Epilogue epilogue;
+
+  static MatMulIntegerToFloat Parse(const Attributes& a) {
+    MatMulIntegerToFloat op;
+    op.epilogue = ParseEpilogue(a);
+    return op;
+  }
+  void Infer(InferContext& c) const {
+    c.ExpectElem(1, kBytes);
+    c.ExpectElem(2, {DType::kFloat});
+    c.ExpectElem(3, {DType::kFloat});
+    ExpectScale(c, 2, false);
+    ExpectScale(c, 3, true);
+    for (int i = 0; i < 2; ++i) {
+      if (!c.Has(i + 4)) continue;
+      c.ExpectSameElem(i + 4, i);
+      ExpectScale(c, i + 4, i == 1);
+    }
+    ExpectBias(c, 6);
+    const SymbolicShape out = ProductShape(c, 0, 1);
+    if (c.Has(7)) {
+      c.ExpectElem(7, {DType::kFloat});
+      bool same = !c.HasRank(7) || !out.has_rank() || c.Shape(7).rank() == out.rank();
+      for (int i = 0; same && c.HasRank(7) && out.has_rank() && i < out.rank(); ++i)
+        same = !c.Shape(7)[i].Differs(out[i]);
+      if (!same)
+        c.Fail("{} has shape {}, but the product has shape {}.", c.InputName(7), c.Shape(7).ToString(), out.ToString());
+    }
+    c.Out(0, DType::kFloat, out);
+  }
+  bool Prepack(int input, const InferContext& c, const Threads& threads) {
+    return input == 1 && product.Prepack(*c.Constant(1), threads);
+  }
+  void Run(RunContext& c) const {
+    kernels::Epilogue e = epilogue;
+    if (c.Has(7)) e.residual = c.In(7).data<float>();
+    RunScaled(c, product, c.In(0), Optional(c, 4), *c.In(2).data<float>(), 3, 5, 6, e);
+  }
+};
+const OpDef kMicrosoftMatMulIntegerToFloat = Define<MatMulIntegerToFloat>(
+    {.name = "MatMulIntegerToFloat", .domain = kMicrosoftDomain, .min_inputs = 4, .max_inputs = 7, .types = kBytes});
+const OpDef kSlipwayFusedMatMulInteger = Define<MatMulIntegerToFloat>(
+    {.name = "FusedMatMulInteger", .domain = kSlipwayDomain, .min_inputs = 4, .max_inputs = 8, .types = kBytes});
+
+/// A float matrix, quantized as DynamicQuantizeLinear does it, times an 8-bit one. com.microsoft DynamicQuantizeMatMul.
+struct DynamicQuantizeMatMul {
+  IntProduct product;
+
+  void Infer(InferContext& c) const {
+    c.ExpectElem(1, kBytes);
+    c.ExpectElem(2, {DType::kFloat});
+    ExpectScale(c, 2, true);
+    if (c.Has(3)) {
+      c.ExpectSameElem(3, 1);
+      ExpectScale(c, 3, true);
+    }
+    ExpectBias(c, 4);
+    c.Out(0, DType::kFloat, ProductShape(c, 0, 1));
+  }
+  bool Prepack(int input, const InferContext& c, const Threads& threads) {
+    return input == 1 && product.Prepack(*c.Constant(1), threads);
+  }
+  void Run(RunContext& c) const {
+    const Tensor& a = c.In(0);
+    const DynamicScale q = ChooseScale(a, c.threads());
+    auto* bytes = static_cast<uint8_t*>(c.Scratch(std::max<int64_t>(1, a.size())));
+    kernels::QuantizeToBytes(a.data<float>(), a.size(), q.scale, q.zero, bytes, c.threads());
+    const Tensor quantized(DType::kUint8, a.shape(), bytes);
+    const Tensor zero = Tensor::From<uint8_t>({}, {q.zero});
+    RunScaled(c, product, quantized, &zero, q.scale, 2, 3, 4, {});
+  }
+};
+const OpDef kMicrosoftDynamicQuantizeMatMul = Define<DynamicQuantizeMatMul>({.name = "DynamicQuantizeMatMul",
+                                                                             .domain = kMicrosoftDomain,
+                                                                             .min_inputs = 3,
+                                                                             .max_inputs = 5,
+                                                                             .types = {DType::kFloat}});
+
+}  // namespace slipway
