@@ -77,6 +77,12 @@ void RunChannelsLast(RunContext& c, const WindowAttributes& w, bool channels_las
   kernels::ToChannelsFirst(out, s.n, s.c, s.oh * s.ow, y.data<float>(), c.threads());
 }
 
+int64_t ParseP(const Attributes& a) {
+  const int64_t p = a.Int("p", 2);
+  if (p < 1) throw Error(Code::kBadGraph, fmt::format("attribute 'p' is {}, but must be 1 or more", p));
+  return p;
+}
+
 /// What the three windowed pools share.
 struct WindowPool {
   WindowAttributes window;
@@ -119,7 +125,7 @@ struct WindowPool {
 struct MaxPool : WindowPool {
   bool column_major = false;
   static MaxPool Parse(const Attributes& a) {
-    return {{.window = WindowAttributes::Parse(a), .channels_last = a.Int("channels_last", 0) != 0},
+    return {{.window = WindowAttributes::ParsePool(a), .channels_last = a.Int("channels_last", 0) != 0},
             a.Int("storage_order", 0) != 0};
   }
   void Infer(InferContext& c) const { InferShape(c); }
@@ -176,7 +182,7 @@ const OpDef kSlipwayMaxPool = Define<MaxPool>({.name = "MaxPool", .domain = kSli
 struct AveragePool : WindowPool {
   bool count_padding = false;
   static AveragePool Parse(const Attributes& a) {
-    return {{.window = WindowAttributes::Parse(a), .channels_last = a.Int("channels_last", 0) != 0},
+    return {{.window = WindowAttributes::ParsePool(a), .channels_last = a.Int("channels_last", 0) != 0},
             a.Int("count_include_pad", 0) != 0};
   }
   void Infer(InferContext& c) const { InferShape(c); }
@@ -216,7 +222,7 @@ const OpDef kSlipwayAveragePool =
 /// The p-norm of each window. ONNX LpPool, since 22.
 struct LpPool : WindowPool {
   int64_t p = 2;
-  static LpPool Parse(const Attributes& a) { return {{.window = WindowAttributes::Parse(a)}, a.Int("p", 2)}; }
+  static LpPool Parse(const Attributes& a) { return {{.window = WindowAttributes::ParsePool(a)}, ParseP(a)}; }
   void Infer(InferContext& c) const { InferShape(c); }
   void Run(RunContext& c) const {
     if (c.Out(0).size() == 0) return;
@@ -298,7 +304,7 @@ struct NormOfAll {
   static constexpr bool kMean = false;
   static constexpr double kStart = 0;
   double p = 2;
-  static NormOfAll Parse(const Attributes& a) { return {static_cast<double>(a.Int("p", 2))}; }
+  static NormOfAll Parse(const Attributes& a) { return {static_cast<double>(ParseP(a))}; }
   double Add(double sum, double x) const { return sum + std::pow(std::abs(x), p); }
   double End(double sum, int64_t) const { return std::pow(sum, 1 / p); }
 };
