@@ -1,10 +1,31 @@
 #include <fmt/format.h>
 
-#include "graph/graph.h"
+#include "graph/attribute_reads.h"
 
 namespace slipway {
 
+namespace {
+
+thread_local AttributeReads* innermost = nullptr;
+
+}  // namespace
+
+AttributeReads::AttributeReads(const Attributes& watched) : watched_(watched), outer_(innermost) { innermost = this; }
+AttributeReads::~AttributeReads() { innermost = outer_; }
+
+void AttributeReads::Note(const Attributes* asked, std::string_view name) {
+  if (innermost && &innermost->watched_ == asked) innermost->names_.emplace(name);
+}
+
+std::string_view AttributeReads::Unread() const {
+  for (const auto& [name, value] : watched_) {
+    if (!names_.contains(name)) return name;
+  }
+  return {};
+}
+
 const Attribute* Attributes::Find(std::string_view name) const {
+  AttributeReads::Note(this, name);
   for (const auto& [key, value] : items_) {
     if (key == name) return &value;
   }

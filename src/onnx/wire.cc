@@ -1,5 +1,7 @@
 #include "onnx/wire.h"
 
+#include <vector>
+
 #include "slipway/error.h"
 
 namespace slipway::onnx {
@@ -9,10 +11,12 @@ constexpr uint64_t kStartGroup = 3, kEndGroup = 4;
 
 /// Moves `at` behind the group whose first tag it stands before; groups may lie in it.
 void SkipGroup(const char** at, const char* end) {
-  int open = 0;
+  std::vector<uint64_t> open;  // the fields' numbers
   do {
     if (*at == end) ThrowDamaged();
-    switch (protozero::decode_varint(at, end) & 7) {
+    const uint64_t tag = protozero::decode_varint(at, end);
+    if (tag >> 3 == 0) ThrowDamaged();
+    switch (tag & 7) {
       case 0:
         protozero::decode_varint(at, end);
         break;
@@ -27,10 +31,11 @@ void SkipGroup(const char** at, const char* end) {
         break;
       }
       case kStartGroup:
-        ++open;
+        open.push_back(tag >> 3);
         break;
       case kEndGroup:
-        --open;
+        if (open.back() != tag >> 3) ThrowDamaged();
+        open.pop_back();
         break;
       case 5:
         if (end - *at < 4) ThrowDamaged();
@@ -39,7 +44,7 @@ void SkipGroup(const char** at, const char* end) {
       default:
         ThrowDamaged();
     }
-  } while (open > 0);
+  } while (!open.empty());
 }
 
 }  // namespace

@@ -224,6 +224,11 @@ const OpDef kPow = Define<Pow>({.name = "Pow",
 struct PRelu {
   void Infer(InferContext& c) const {
     c.ExpectSameElem(1, 0);
+    const SymbolicShape &x = c.Shape(0), both = Broadcast(c, x, c.Shape(1));
+    bool grows = both.has_rank() && both.rank() != x.rank();
+    for (int i = 0; !grows && both.has_rank() && i < x.rank(); ++i) grows = both[i].Differs(x[i]);
+    if (grows)
+      c.Fail("{} has shape {}, which cannot be broadcast to {}.", c.InputName(1), c.Shape(1).ToString(), x.ToString());
     c.Out(0, c.In(0));
   }
   void Run(RunContext& c) const {

@@ -5,6 +5,7 @@
 #include "core/dtype_visit.h"
 #include "kernels/attention/attention.h"
 #include "ops/in_float.h"
+#include "ops/shape_math.h"
 
 namespace slipway {
 namespace {
@@ -72,6 +73,7 @@ struct Attention {
   int64_t left = -1;
   int64_t right = -1;
   int64_t qk_mode = 0;
+  int64_t precision = 1;  ///< a type at least as narrow as those that scores are computed in
 
   static Attention Parse(const Attributes& a) {
     return {.q_heads = a.Int("q_num_heads", 0),
@@ -82,7 +84,8 @@ struct Attention {
             .softcap = a.Float("softcap", 0),
             .left = a.Int("left_window_size", -1),
             .right = a.Int("right_window_size", -1),
-            .qk_mode = a.Int("qk_matmul_output_mode", 0)};
+            .qk_mode = a.Int("qk_matmul_output_mode", 0),
+            .precision = a.Int("softmax_precision", 1)};
   }
 
   void Infer(InferContext& c) const {
@@ -90,6 +93,10 @@ struct Attention {
     c.ExpectElem(2, kFloatTypes);
     if (left < -1 || right < -1) c.Fail("window sizes are {} and {}, but must be -1 or more.", left, right);
     if (qk_mode < 0 || qk_mode > 3) c.Fail("attribute 'qk_matmul_output_mode' is {}, but must be 0 to 3.", qk_mode);
+    if (const DType type = ToDType(c, precision, "softmax_precision"); !kFloatTypes.Has(type))
+      c.Fail("attribute 'softmax_precision' is {}, but must be {}.", Name(type), kFloatTypes.ToString());
+    if (q_heads < 0 || kv_heads < 0) c.Fail("there are {} and {} heads, but neither may be negative.", q_heads, kv_heads);
+    if (!(softcap >= 0)) c.Fail("attribute 'softcap' is {}, but must be 0 or above.", softcap);
     if (c.Has(4) != c.Has(5)) c.Fail("past_key and past_value go together.");
     if (c.Has(6) && c.Has(4)) c.Fail("nonpad_kv_seqlen does not go with past_key.");
     if (!c.HasRank(0) || !c.HasRank(1) || !c.HasRank(2)) return InferUnknown(c);

@@ -130,9 +130,10 @@ const OpDef kBatchNormalization = Define<BatchNormalization>({.name = "BatchNorm
 struct GroupNormalization {
   float epsilon = 1e-5f;
   int64_t groups = 0;  ///< 0: as many as channels
+  int64_t stash = 1;   ///< a type no wider than what is computed in
 
   static GroupNormalization Parse(const Attributes& a) {
-    GroupNormalization op{.epsilon = a.Float("epsilon", 1e-5f)};
+    GroupNormalization op{.epsilon = a.Float("epsilon", 1e-5f), .stash = a.Int("stash_type", 1)};
     if (a.Has("num_groups")) {
       op.groups = a.RequiredInt("num_groups");
       if (op.groups < 1)
@@ -142,6 +143,8 @@ struct GroupNormalization {
   }
   void Infer(InferContext& c) const {
     c.ExpectRank(0, 2, 1 << 20);
+    if (const DType type = ToDType(c, stash, "stash_type"); !kFloatTypes.Has(type))
+      c.Fail("attribute 'stash_type' is {}, but must be {}.", Name(type), kFloatTypes.ToString());
     CheckPerChannel(c, 1);
     CheckPerChannel(c, 2);
     c.ExpectSameElem(1, 0);

@@ -5,6 +5,7 @@
 #include "kernels/gemm/gemm.h"
 #include "ops/in_float.h"
 #include "ops/shape_math.h"
+#include "ops/windows.h"
 
 namespace slipway {
 namespace {
@@ -31,13 +32,14 @@ void Product(int64_t m, int64_t n, int64_t k, const T* a, const T* b, T* c, cons
 /// The transpose of a convolution: each input pixel adds the kernel, scaled, to the output. ONNX ConvTranspose,
 /// since 22.
 struct ConvTranspose {
+  using AutoPad = WindowAttributes::AutoPad;
   int64_t group = 1;
-  std::string auto_pad;
+  AutoPad auto_pad = AutoPad::kNotSet;
   std::vector<int64_t> kernel, strides, pads, dilations, output_padding, output_shape;
 
   static ConvTranspose Parse(const Attributes& a) {
     return {.group = a.Int("group", 1),
-            .auto_pad = a.String("auto_pad", "NOTSET"),
+            .auto_pad = WindowAttributes::ParseAutoPad(a),
             .kernel = a.Ints("kernel_shape"),
             .strides = a.Ints("strides"),
             .pads = a.Ints("pads"),
@@ -96,9 +98,17 @@ struct ConvTranspose {
     check(pads, "pads", 2 * rank, 0);
     check(output_padding, "output_padding", rank, 0);
     check(output_shape, "output_shape", rank, 0);
+    for (int i = 0; i < rank && !output_padding.empty(); ++i) {
+      const int64_t below = std::max(At(strides, i, 1), At(dilations, i, 1));
+      if (output_padding[i] >= below)
+        c.Fail("attribute 'output_padding' holds {}, but must be below stride and dilation, {}.", output_padding[i],
+               below);
+    }
+    const bool padded = std::any_of(pads.begin(), pads.end(), [](int64_t pad) { return pad != 0; });
+    if (padded && auto_pad != AutoPad::kNotSet) c.Fail("has both attribute 'pads' and attribute 'auto_pad'.");
   }
 
-  bool Same() const { return auto_pad == "SAME_UPPER" || auto_pad == "SAME_LOWER"; }
+  bool Same() const { return auto_pad == AutoPad::kSameUpper || auto_pad == AutoPad::kSameLower; }
 
   Dim OutputSize(const InferContext& c, int i, const Dim& size, const Dim& kernel_size) const {
     if (!kernel.empty() && kernel_size.Differs(kernel[i]))
@@ -106,7 +116,7 @@ struct ConvTranspose {
     if (!output_shape.empty()) return output_shape[i];
     const Dim stride = At(strides, i, 1);
     if (Same()) return size * stride;
-    const bool valid = auto_pad == "VALID";
+    const bool valid = auto_pad == AutoPad::kValid;
     const int64_t cut = valid || pads.empty() ? 0 : pads[i] + pads[i + pads.size() / 2];
     const Dim out =
         stride * (size - 1) + At(output_padding, i, 0) + ((kernel_size - 1) * Dim(At(dilations, i, 1)) + 1) - cut;
@@ -116,10 +126,10 @@ struct ConvTranspose {
 
   /// What is cut off before the output begins.
   int64_t PadBegin(int i, int64_t size, int64_t extent, int64_t out) const {
-    if (output_shape.empty() && !Same()) return auto_pad == "VALID" || pads.empty() ? 0 : pads[i];
+    if (output_shape.empty() && !Same()) return auto_pad == AutoPad::kValid || pads.empty() ? 0 : pads[i];
     const int64_t total = At(strides, i, 1) * (size - 1) + At(output_padding, i, 0) + extent - out;
     if (total <= 0) return 0;
-    return auto_pad == "SAME_UPPER" ? total / 2 : total - total / 2;
+    return auto_pad == AutoPad::kSameUpper ? total / 2 : total - total / 2;
   }
 
   template <class T>

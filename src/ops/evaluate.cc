@@ -1,6 +1,19 @@
 #include "ops/evaluate.h"
 
+#include <algorithm>
+
 namespace slipway {
+
+bool HasSubgraph(const Node& node) {
+  return std::any_of(node.attributes.begin(), node.attributes.end(),
+                     [](const auto& item) { return std::holds_alternative<std::shared_ptr<Graph>>(item.second); });
+}
+
+void ThrowNaming(const Graph& graph, const Node& node, const Error& e) {
+  const std::string name = node.Describe(graph), message = e.what();
+  if (message.find(name) != std::string::npos) throw Error(e.code(), message);
+  throw Error(e.code(), fmt::format("{}: {}", name, message));
+}
 
 Type TypeOf(const Value& value) {
   if (value.is_tensor()) return Type::TensorOf(value.tensor().dtype(), SymbolicShape(value.tensor().shape()));

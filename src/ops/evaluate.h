@@ -1,5 +1,6 @@
 #pragma once
 
+#include <new>
 #include <vector>
 
 #include "ops/op.h"
@@ -14,6 +15,24 @@ std::vector<Value> Evaluate(const Graph& graph, const Node& node, const Op& op, 
 
 /// The same with everything in a context: infers, allocates the outputs that are wanted, and computes.
 void RunLate(RunContext& c, const Op& op);
+
+/// True where an attribute of the node is a graph.
+bool HasSubgraph(const Node& node);
+
+/// Throws `e`, with the node in front where the message does not name it yet.
+[[noreturn]] void ThrowNaming(const Graph& graph, const Node& node, const Error& e);
+
+/// Calls f; what goes wrong in it is an Error that names the node.
+template <class F>
+void Naming(const Graph& graph, const Node& node, F&& f) {
+  try {
+    f();
+  } catch (const Error& e) {
+    ThrowNaming(graph, node, e);
+  } catch (const std::bad_alloc&) {
+    ThrowNaming(graph, node, Error(Code::kOutOfMemory, "there is not enough memory."));
+  }
+}
 
 /// The type of a value that is at hand.
 Type TypeOf(const Value& value);

@@ -32,6 +32,8 @@ struct If {
     if (static_cast<int>(branch.outputs.size()) != c.num_outputs()) {
       c.Fail("{} gives {} values, but the node {}.", name, branch.outputs.size(), c.num_outputs());
     }
+    if (!branch.inputs.empty())
+      c.Fail("{} has an input, '{}', but a branch takes none.", name, branch.value(branch.inputs[0]).name);
     return c.infer_subgraph(branch, {});
   }
 };

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 
+#include "graph/attribute_reads.h"
+#include "ops/evaluate.h"
+
 namespace slipway {
 
 InferContext::InferContext(const Graph& g, const Node& n)
@@ -177,6 +180,7 @@ std::vector<Type> InferSubgraph(const Graph& outer, const Node& node, const Know
 
 void InferInto(Graph& graph, NodeId id, KnownInts& ints) {
   const Node& node = graph.node(id);
+  const AttributeReads reads(node.attributes);
   const std::unique_ptr<Op> op = MakeOp(graph, node);
   InferContext c(graph, node);
   FillInferInputs(c, &ints);
@@ -185,7 +189,9 @@ void InferInto(Graph& graph, NodeId id, KnownInts& ints) {
   };
   const OpDef* def = FindOp(node.domain, node.op_type);
   if (c.Has(0) && c.In(0).kind == Type::Kind::kTensor && c.In(0).known()) c.ExpectElem(0, def->types);
-  op->Infer(c);
+  Naming(graph, node, [&] { op->Infer(c); });
+  if (const std::string_view unread = reads.Unread(); !unread.empty())
+    c.Fail("the operator has no attribute '{}'.", unread);
   ints.resize(graph.num_values());
   for (size_t i = 0; i < node.outputs.size(); ++i) {
     const ValueId v = node.outputs[i];

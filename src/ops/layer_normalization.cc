@@ -40,6 +40,8 @@ struct NormalizationOf {
 
   static NormalizationOf Parse(const Attributes& a) {
     const int64_t stash = a.Int("stash_type", 1);
+    if (stash != static_cast<int64_t>(DType::kFloat) && stash != static_cast<int64_t>(DType::kBFloat16))
+      throw Error(Code::kBadGraph, fmt::format("attribute 'stash_type' is {}, but must be 1 or 16", stash));
     return {.axis = a.Int("axis", -1),
             .epsilon = a.Float("epsilon", 1e-5f),
             .stash = stash == static_cast<int64_t>(DType::kBFloat16) ? DType::kBFloat16 : DType::kFloat};

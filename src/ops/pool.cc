@@ -77,11 +77,22 @@ void RunChannelsLast(RunContext& c, const WindowAttributes& w, bool channels_las
   kernels::ToChannelsFirst(out, s.n, s.c, s.oh * s.ow, y.data<float>(), c.threads());
 }
 
+int64_t ParseP(const Attributes& a) {
+  const int64_t p = a.Int("p", 2);
+  if (p < 1) throw Error(Code::kBadGraph, fmt::format("attribute 'p' is {}, but must be 1 or more", p));
+  return p;
+}
+
 /// What the three windowed pools share.
 struct WindowPool {
   WindowAttributes window;
   bool channels_last = false;
 
+  /// Called with nothing left to throw after it: g++ 12 destroys a base twice where a later initializer throws.
+  static WindowPool ParseWindow(const Attributes& a) {
+    const bool last = a.Int("channels_last", 0) != 0;
+    return {.window = WindowAttributes::ParsePool(a), .channels_last = last};
+  }
   void InferShape(InferContext& c) const {
     const SymbolicShape& x = c.Shape(0);
     if (!x.has_rank()) return Set(c, {});
@@ -119,8 +130,8 @@ struct WindowPool {
 struct MaxPool : WindowPool {
   bool column_major = false;
   static MaxPool Parse(const Attributes& a) {
-    return {{.window = WindowAttributes::Parse(a), .channels_last = a.Int("channels_last", 0) != 0},
-            a.Int("storage_order", 0) != 0};
+    const bool column_major = a.Int("storage_order", 0) != 0;
+    return {ParseWindow(a), column_major};
   }
   void Infer(InferContext& c) const { InferShape(c); }
   void Run(RunContext& c) const {
@@ -176,8 +187,8 @@ const OpDef kSlipwayMaxPool = Define<MaxPool>({.name = "MaxPool", .domain = kSli
 struct AveragePool : WindowPool {
   bool count_padding = false;
   static AveragePool Parse(const Attributes& a) {
-    return {{.window = WindowAttributes::Parse(a), .channels_last = a.Int("channels_last", 0) != 0},
-            a.Int("count_include_pad", 0) != 0};
+    const bool count_padding = a.Int("count_include_pad", 0) != 0;
+    return {ParseWindow(a), count_padding};
   }
   void Infer(InferContext& c) const { InferShape(c); }
   void Run(RunContext& c) const {
@@ -216,7 +227,10 @@ const OpDef kSlipwayAveragePool =
 /// The p-norm of each window. ONNX LpPool, since 22.
 struct LpPool : WindowPool {
   int64_t p = 2;
-  static LpPool Parse(const Attributes& a) { return {{.window = WindowAttributes::Parse(a)}, a.Int("p", 2)}; }
+  static LpPool Parse(const Attributes& a) {
+    const int64_t p = ParseP(a);
+    return {{.window = WindowAttributes::ParsePool(a)}, p};
+  }
   void Infer(InferContext& c) const { InferShape(c); }
   void Run(RunContext& c) const {
     if (c.Out(0).size() == 0) return;
@@ -298,7 +312,7 @@ struct NormOfAll {
   static constexpr bool kMean = false;
   static constexpr double kStart = 0;
   double p = 2;
-  static NormOfAll Parse(const Attributes& a) { return {static_cast<double>(a.Int("p", 2))}; }
+  static NormOfAll Parse(const Attributes& a) { return {static_cast<double>(ParseP(a))}; }
   double Add(double sum, double x) const { return sum + std::pow(std::abs(x), p); }
   double End(double sum, int64_t) const { return std::pow(sum, 1 / p); }
 };

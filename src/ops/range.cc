@@ -36,6 +36,8 @@ struct Range {
   static Range Parse(const Attributes& a) { return {.stash_type = a.Int("stash_type", 1)}; }
 
   void Infer(InferContext& c) const {
+    if (const DType type = ToDType(c, stash_type, "stash_type"); !kFloatTypes.Has(type))
+      c.Fail("attribute 'stash_type' is {}, but must be {}.", Name(type), kFloatTypes.ToString());
     for (int i = 0; i < 3; ++i) {
       c.ExpectElem(i, kRangeTypes);
       c.ExpectSameElem(i, 0);

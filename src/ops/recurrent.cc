@@ -66,9 +66,11 @@ Recurrent Recurrent::Parse(Cell cell, const Attributes& a) {
   r.reverse = direction == "reverse";
   r.bidirectional = direction == "bidirectional";
   r.batch_first = a.Int("layout", 0) != 0;
-  r.input_forget = a.Int("input_forget", 0) != 0;
-  r.linear_before_reset = a.Int("linear_before_reset", 0) != 0;
+  if (cell == Cell::kLstm) r.input_forget = a.Int("input_forget", 0) != 0;
+  if (cell == Cell::kGru) r.linear_before_reset = a.Int("linear_before_reset", 0) != 0;
   r.clip = a.Float("clip", 0);
+  if (!(r.clip >= 0)) throw Error(Code::kBadGraph, fmt::format("attribute 'clip' is {}, but must be above 0", r.clip));
+  if (a.Has("hidden_size")) r.hidden_size = a.RequiredInt("hidden_size");
   const size_t count = r.per_direction() * r.directions();
   std::vector<std::string> names = a.Strings("activations");
   if (names.empty()) {
@@ -76,8 +78,9 @@ Recurrent Recurrent::Parse(Cell cell, const Attributes& a) {
       names.push_back(cell != Cell::kRnn && i % r.per_direction() == 0 ? "Sigmoid" : "Tanh");
   }
   // RNN's default names two directions, whatever the node has.
-  if (names.size() < count)
-    throw Error(Code::kBadGraph, fmt::format("attribute 'activations' must hold {} names", count));
+  const bool names_two = cell == Cell::kRnn && names.size() == 2;
+  if (names.size() != count && !names_two)
+    throw Error(Code::kBadGraph, fmt::format("attribute 'activations' has {} names, not {}", names.size(), count));
   const std::vector<float> alphas = a.Floats("activation_alpha"), betas = a.Floats("activation_beta");
   size_t alpha = 0, beta = 0;
   for (size_t i = 0; i < count; ++i) {
@@ -108,7 +111,12 @@ void Recurrent::Infer(InferContext& c) const {
   }
   if (c.Has(4)) c.ExpectElem(4, {DType::kInt32});
   const SymbolicShape x = c.HasRank(0) ? c.Shape(0) : SymbolicShape::OfRank(3);
-  const Dim hidden = c.HasRank(2) ? c.Shape(2)[2] : Dim::Unknown(), d = directions(), g = Dim(gates()) * hidden;
+  Dim hidden = c.HasRank(2) ? c.Shape(2)[2] : Dim::Unknown();
+  if (hidden_size && (*hidden_size < 1 || hidden.Differs(*hidden_size)))
+    c.Fail("attribute 'hidden_size' is {}, but {} has shape {}.", *hidden_size, c.InputName(2),
+           c.Shape(2).ToString());
+  if (hidden_size) hidden = *hidden_size;
+  const Dim d = directions(), g = Dim(gates()) * hidden;
   const Dim seq = x[batch_first ? 1 : 0], batch = x[batch_first ? 0 : 1];
   expect(1, {d, g, x[2]});
   expect(2, {d, g, hidden});

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,7 @@ struct Recurrent {
   bool input_forget = false;
   bool linear_before_reset = false;
   float clip = 0;                           ///< 0: none
+  std::optional<int64_t> hidden_size;       ///< what R has, too
   std::vector<CellActivation> activations;  ///< per direction: RNN 1, GRU 2, LSTM 3
   /// One a direction; of R one a part (see Parts). Empty: packed in the run.
   std::vector<PackedWeights> packed_w;

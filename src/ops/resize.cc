@@ -70,9 +70,14 @@ struct Resize {
     if (rules.filter != ResizeFilter::kNearest) c.ExpectElem(0, kNumericTypes);
     const bool by_scales = Given(c, 2), by_sizes = Given(c, 3);
     if (by_scales == by_sizes) c.Fail("needs either scales or sizes.");
+    if (by_scales && aspect != Aspect::kStretch) c.Fail("attribute 'keep_aspect_ratio_policy' goes with sizes only.");
+    const bool crops = rules.coordinates == CoordinateMode::kCropAndResize;
+    if (crops && !c.Has(1)) c.Fail("tf_crop_and_resize needs roi.");
     if (!c.HasRank(0)) return c.Out(0, c.Elem(0));
     SymbolicShape out = c.Shape(0);
     const auto which = UniqueAxes(c, Axes(out.rank()), out.rank());
+    if (crops && c.Constant(1) && c.Constant(1)->size() != static_cast<int64_t>(2 * which.size()))
+      c.Fail("roi has {} numbers for {} axes.", c.Constant(1)->size(), which.size());
     const std::optional<Shape> x = out.Concrete();
     if (by_scales) {
       const Tensor* scales = c.Constant(2);

@@ -11,24 +11,24 @@ struct ReverseSequence {
     return {.batch_axis = a.Int("batch_axis", 1), .time_axis = a.Int("time_axis", 0)};
   }
   void Infer(InferContext& c) const {
+    const bool known = (batch_axis == 0 && time_axis == 1) || (batch_axis == 1 && time_axis == 0);
+    if (!known)
+      c.Fail("batch_axis is {} and time_axis {}, but one must be 0 and the other 1.", batch_axis, time_axis);
     c.ExpectElem(1, {DType::kInt64});
     c.ExpectRank(1, 1, 1);
     if (c.HasRank(0)) {
       const SymbolicShape& x = c.Shape(0);
       if (x.rank() < 2) c.Fail("{} has rank {}, but needs 2 or more.", c.InputName(0), x.rank());
-      const auto batch = c.Axis(batch_axis, x.rank(), "batch_axis"), time = c.Axis(time_axis, x.rank(), "time_axis");
-      if (batch == time) c.Fail("batch_axis and time_axis are both {}.", batch);
-      if (c.HasRank(1) && c.Shape(1)[0].Differs(x[static_cast<int>(batch)])) {
-        c.Fail("sequence_lens has {} lengths for a batch of {}.", c.Shape(1)[0].ToString(),
-               x[static_cast<int>(batch)].ToString());
-      }
+      const Dim& batch = x[static_cast<int>(batch_axis)];
+      if (c.HasRank(1) && c.Shape(1)[0].Differs(batch))
+        c.Fail("sequence_lens has {} lengths for a batch of {}.", c.Shape(1)[0].ToString(), batch.ToString());
     }
     InferSameAsFirst(c);
   }
   void Run(RunContext& c) const {
     const Tensor& x = c.In(0);
     Tensor& y = c.Out(0);
-    const int rank = x.shape().rank(), batch = ModAxis(batch_axis, rank), time = ModAxis(time_axis, rank);
+    const int batch = static_cast<int>(batch_axis), time = static_cast<int>(time_axis);
     const auto strides = kernels::DenseStrides(x.shape());
     auto reversed = strides;
     reversed[time] = -strides[time];

@@ -93,6 +93,11 @@ struct Scan {
       c.Fail("the body takes {} and gives {} values, but the node {} and {}.", body->inputs.size(),
              body->outputs.size(), c.num_inputs(), c.num_outputs());
     }
+    for (const auto* list : {&input_directions, &output_directions}) {
+      for (int64_t direction : *list) {
+        if (direction != 0 && direction != 1) c.Fail("a direction is {}, but must be 0 or 1.", direction);
+      }
+    }
     const int states = States(c.num_inputs());
     if (states > c.num_outputs()) c.Fail("{} states want as many outputs.", states);
     const auto outputs = static_cast<size_t>(c.num_outputs() - states);

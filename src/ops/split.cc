@@ -9,11 +9,18 @@ namespace slipway {
 /// ONNX Split, since 18.
 struct Split {
   int64_t axis = 0;
-  static Split Parse(const Attributes& a) { return {.axis = a.Int("axis", 0)}; }
+  std::optional<int64_t> count;
+  static Split Parse(const Attributes& a) {
+    Split op{.axis = a.Int("axis", 0)};
+    if (a.Has("num_outputs")) op.count = a.RequiredInt("num_outputs");
+    return op;
+  }
 
   void Infer(InferContext& c) const {
     const int n = c.num_outputs();
     if (c.Has(1)) c.ExpectElem(1, {DType::kInt64});
+    if (c.Has(1) && count) c.Fail("has both num_outputs and the lengths {}.", c.InputName(1));
+    if (count && *count != n) c.Fail("num_outputs is {}, but the node has {} outputs.", *count, n);
     if (!c.HasRank(0)) {
       for (int i = 0; i < n; ++i) c.Out(i, c.Elem(0));
       return;
@@ -69,11 +76,8 @@ struct Split {
       c.Fail("the lengths in split sum to {}, but the axis has size {}.", sum.ToString(), size.ToString());
     return *lengths;
   }
-  std::vector<Dim> Even(const InferContext& c, const Dim& size) const {
+  static std::vector<Dim> Even(const InferContext& c, const Dim& size) {
     const int n = c.num_outputs();
-    if (const int64_t wanted = c.node.attributes.Int("num_outputs", n); wanted != n) {
-      c.Fail("num_outputs is {}, but the node has {} outputs.", wanted, n);
-    }
     const Dim chunk = CeilDiv(size, n);
     std::vector<Dim> lengths(n, chunk);
     if (size.is_const()) {

@@ -49,11 +49,15 @@ void Select(std::vector<Entry<T>>& entries, int64_t n, int64_t k, const auto& va
 
 }  // namespace
 
-/// The k largest (smallest) elements of an axis and their indices, best first. ONNX TopK, since 24.
+/// The k largest (smallest) elements of an axis and their indices, best first whether or not they have to be sorted.
+/// ONNX TopK, since 24.
 struct TopK {
   int64_t axis = -1;
   bool largest = true;
-  static TopK Parse(const Attributes& a) { return {.axis = a.Int("axis", -1), .largest = a.Int("largest", 1) != 0}; }
+  static TopK Parse(const Attributes& a) {
+    a.Int("sorted", 1);
+    return {.axis = a.Int("axis", -1), .largest = a.Int("largest", 1) != 0};
+  }
 
   void Infer(InferContext& c) const {
     c.ExpectElem(1, {DType::kInt64});

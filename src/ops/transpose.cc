@@ -22,6 +22,9 @@ struct Transpose {
       c.Fail("perm names {} axes, but {} has rank {}.", perm->size(), c.InputName(0), rank);
     }
     const auto order = UniqueAxes(c, Order(rank), rank);
+    for (int64_t axis : Order(rank)) {
+      if (axis < 0) c.Fail("perm holds {}, but must hold 0 to {}.", axis, rank - 1);
+    }
     std::vector<Dim> dims;
     for (int64_t axis : order) dims.push_back(c.Shape(0)[static_cast<int>(axis)]);
     if (auto ints = ShapeInts(c, 0); ints && rank <= 1) c.OutInts(0, *std::move(ints));
@@ -32,7 +35,7 @@ struct Transpose {
     Tensor& y = c.Out(0);
     const auto strides = kernels::DenseStrides(x.shape());
     std::vector<int64_t> from;
-    for (int64_t axis : Order(x.shape().rank())) from.push_back(strides[ModAxis(axis, x.shape().rank())]);
+    for (int64_t axis : Order(x.shape().rank())) from.push_back(strides[axis]);
     kernels::StridedCopy(x.dtype(), y.shape(), x.raw(), from, y.raw(), kernels::DenseStrides(y.shape()), c.threads());
   }
 

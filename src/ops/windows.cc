@@ -4,23 +4,26 @@
 
 namespace slipway {
 
-WindowAttributes WindowAttributes::Parse(const Attributes& a) {
-  WindowAttributes w;
+WindowAttributes::AutoPad WindowAttributes::ParseAutoPad(const Attributes& a) {
   const std::string pad = a.String("auto_pad", "NOTSET");
-  if (pad == "SAME_UPPER") {
-    w.auto_pad = AutoPad::kSameUpper;
-  } else if (pad == "SAME_LOWER") {
-    w.auto_pad = AutoPad::kSameLower;
-  } else if (pad == "VALID") {
-    w.auto_pad = AutoPad::kValid;
-  } else if (pad != "NOTSET" && !pad.empty()) {
-    throw Error(Code::kBadGraph,
-                fmt::format("attribute 'auto_pad' is '{}', but must be NOTSET, SAME_UPPER, SAME_LOWER or VALID", pad));
-  }
-  w.kernel = a.Ints("kernel_shape");
-  w.strides = a.Ints("strides");
-  w.pads = a.Ints("pads");
-  w.dilations = a.Ints("dilations");
+  if (pad == "SAME_UPPER") return AutoPad::kSameUpper;
+  if (pad == "SAME_LOWER") return AutoPad::kSameLower;
+  if (pad == "VALID") return AutoPad::kValid;
+  if (pad == "NOTSET" || pad.empty()) return AutoPad::kNotSet;
+  throw Error(Code::kBadGraph,
+              fmt::format("attribute 'auto_pad' is '{}', but must be NOTSET, SAME_UPPER, SAME_LOWER or VALID", pad));
+}
+
+WindowAttributes WindowAttributes::Parse(const Attributes& a) {
+  return {.auto_pad = ParseAutoPad(a),
+          .kernel = a.Ints("kernel_shape"),
+          .strides = a.Ints("strides"),
+          .pads = a.Ints("pads"),
+          .dilations = a.Ints("dilations")};
+}
+
+WindowAttributes WindowAttributes::ParsePool(const Attributes& a) {
+  WindowAttributes w = Parse(a);
   w.ceil_mode = a.Int("ceil_mode", 0) != 0;
   return w;
 }
@@ -43,6 +46,8 @@ void WindowAttributes::Complete(const InferContext& c, int rank) {
   fill(strides, "strides", n, 1, 1);
   fill(dilations, "dilations", n, 1, 1);
   fill(pads, "pads", 2 * n, 0, 0);
+  const bool padded = std::any_of(pads.begin(), pads.end(), [](int64_t pad) { return pad != 0; });
+  if (padded && auto_pad != AutoPad::kNotSet) c.Fail("has both attribute 'pads' and attribute 'auto_pad'.");
 }
 
 Dim WindowAttributes::OutputSize(const InferContext& c, int axis, const Dim& size) const {

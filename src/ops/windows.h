@@ -19,6 +19,9 @@ struct WindowAttributes {
   bool ceil_mode = false;
 
   static WindowAttributes Parse(const Attributes& a);
+  /// The same for pools, which have ceil_mode too.
+  static WindowAttributes ParsePool(const Attributes& a);
+  static AutoPad ParseAutoPad(const Attributes& a);
   /// Fills what was left out for `rank` spatial axes, and Fail()s where a list has another length, a stride, dilation
   /// or kernel is below 1, or a pad is negative.
   void Complete(const InferContext& c, int rank);

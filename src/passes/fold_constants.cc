@@ -99,9 +99,7 @@ class Folder {
     if (FindOp(node.domain, node.op_type)->impure) return false;
     // Weights stay in the small form that they have in the file, and quantized operators find it.
     if (node.op_type == "DequantizeLinear") return false;
-    for (const auto& [name, attribute] : node.attributes) {
-      if (std::holds_alternative<std::shared_ptr<Graph>>(attribute)) return false;
-    }
+    if (HasSubgraph(node)) return false;
     return std::all_of(node.inputs.begin(), node.inputs.end(), [&](ValueId v) {
       const Tensor* t = graph_.Constant(v);
       return v == kNone || (t && (t->raw() || t->size() == 0));

@@ -27,8 +27,8 @@ class Planner {
     PlaceGiven(inputs);
     CountUses();
     for (NodeId id : graph_.order()) {
-      AddNode(id);
       const Node& node = graph_.node(id);
+      Naming(graph_, node, [&] { AddNode(id); });
       for (ValueId v : node.inputs) --Uses(v);
       for (ValueId v : node.captures) --Uses(v);
     }
@@ -111,7 +111,7 @@ class Planner {
 
   /// Computes the node now, where everything that it reads is known and what it gives is small.
   bool EvaluateNow(NodeId id, const Node& node, const OpDef& def) {
-    if (def.impure || !node.captures.empty() || node.inputs.empty()) return false;
+    if (def.impure || HasSubgraph(node) || node.inputs.empty()) return false;
     std::vector<Value> held(node.inputs.size());
     std::vector<Value*> in(node.inputs.size(), nullptr);
     size_t bytes = 0;

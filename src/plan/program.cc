@@ -20,6 +20,7 @@ struct Program::Workspace {
 struct Program::Instance {
   std::vector<Value> values;
   std::vector<RunContext> contexts;
+  bool bound = false;
   const std::byte* base = nullptr;  // of the arena that the values point into
   RunOptions options;
   RunContext::ScratchBuffer* scratch = nullptr;
@@ -193,6 +194,22 @@ std::unique_ptr<Program::Instance> Program::MakeInstance(const Plan& plan) const
   return instance;
 }
 
+void Program::FailArena(const Plan& plan, size_t bytes) const {
+  ValueId largest = kNone;
+  const auto size = [&](ValueId v) { return plan.storages[plan.slots[v].storage].bytes; };
+  for (size_t i = 0; i < plan.slots.size(); ++i) {
+    const auto v = static_cast<ValueId>(i);
+    if (plan.slots[v].storage == kNone || !graph_->Producer(v)) continue;
+    if (plan.storages[plan.slots[v].storage].place != Place::kArena) continue;
+    if (largest == kNone || size(v) > size(largest)) largest = v;
+  }
+  const Error error(Code::kOutOfMemory, fmt::format("there are no {} bytes for intermediate values.", bytes));
+  if (largest == kNone) throw error;
+  ThrowNaming(*graph_, *graph_->Producer(largest),
+              Error(error.code(), fmt::format("{}\n  '{}' is the largest, with {} bytes.", error.what(),
+                                              graph_->value(largest).name, size(largest))));
+}
+
 void Program::Bind(Instance& instance, const Plan& plan, std::vector<Value>& inputs, Workspace& workspace) const {
   auto& values = instance.values;
   if (workspace.arena.bytes < plan.arena_bytes) {
@@ -200,11 +217,12 @@ void Program::Bind(Instance& instance, const Plan& plan, std::vector<Value>& inp
     // Rounded up so that shapes that grow a little do not each allocate anew.
     const size_t bytes = (plan.arena_bytes + (plan.arena_bytes >> 4) + 4095) / 4096 * 4096;
     auto memory = AllocateMemory(bytes);
-    if (!memory) throw Error(Code::kOutOfMemory, fmt::format("no memory for intermediate values: {} bytes", bytes));
+    if (!memory) FailArena(plan, bytes);
     workspace.arena = {.data = std::move(memory), .bytes = bytes};
   }
   auto* base = static_cast<std::byte*>(workspace.arena.data.get());
-  const bool moved = base != instance.base;
+  const bool moved = !instance.bound || base != instance.base;
+  instance.bound = true;
   instance.base = base;
   size_t i = 0;
   auto give = [&](ValueId v) {
@@ -222,7 +240,10 @@ void Program::Bind(Instance& instance, const Plan& plan, std::vector<Value>& inp
   for (const auto& [view, of] : plan.input_views) values[view] = values[of].tensor().Reshaped(plan.slots[view].shape);
   for (const auto& sharers : plan.fresh) {
     const Plan::Slot& first = plan.slots[sharers[0]];
-    Tensor made(first.type.elem, first.shape);
+    Tensor made;
+    const Node* node = graph_->Producer(sharers[0]);
+    const auto make = [&] { made = Tensor(first.type.elem, first.shape); };
+    node ? Naming(*graph_, *node, make) : make();
     for (size_t k = 1; k < sharers.size(); ++k) {
       const Plan::Slot& slot = plan.slots[sharers[k]];
       values[sharers[k]] = Tensor(slot.type.elem, slot.shape, made.raw(), made.keep());
@@ -234,11 +255,13 @@ void Program::Bind(Instance& instance, const Plan& plan, std::vector<Value>& inp
 void Program::RunStep(const Step& step, Instance& instance, size_t index) const {
   RunContext& c = instance.contexts[index];
   c.scratch = instance.scratch;
-  if (!step.late) {
-    step.op->Run(c);
-  } else {
-    RunLate(c, *step.op);
-  }
+  Naming(*graph_, *c.node, [&] {
+    if (!step.late) {
+      step.op->Run(c);
+    } else {
+      RunLate(c, *step.op);
+    }
+  });
   for (ValueId v : step.free_after) instance.values[v] = {};
 }
 
@@ -282,7 +305,7 @@ std::vector<Value> Program::Run(std::vector<Value> inputs, const RunOptions& opt
   instance.scratch = &lease.workspace->scratch;
   for (size_t s = 0; s < plan.steps.size(); ++s) {
     if (options.terminate && options.terminate->load(std::memory_order_relaxed)) {
-      throw Error(Code::kCancelled, "the run was cancelled");
+      ThrowNaming(*graph_, graph_->node(plan.steps[s].node), Error(Code::kCancelled, "the run was cancelled here."));
     }
     if (!options.profile) {
       RunStep(plan.steps[s], instance, s);

@@ -45,6 +45,8 @@ class Program {
   void MakeOps(const std::function<void(const Tensor&)>& release);
   std::shared_ptr<Entry> Find(std::span<const Value> inputs) const;
   std::unique_ptr<Instance> MakeInstance(const Plan& plan) const;
+  /// Throws that there are no `bytes` for the arena.
+  [[noreturn]] void FailArena(const Plan& plan, size_t bytes) const;
   void Bind(Instance& instance, const Plan& plan, std::vector<Value>& inputs, Workspace& workspace) const;
   void RunStep(const Step& step, Instance& instance, size_t index) const;
   std::vector<Value> Collect(Instance& instance, const Plan& plan) const;

@@ -76,6 +76,8 @@ void ScalesToThird(Graph& graph, NodeId id);
 void HeightAndWidth(Graph& graph, NodeId id);
 /// Inputs of Resize that are not used were empty tensors.
 void DropEmptyInputs(Graph& graph, NodeId id);
+/// Mod of floats was for fmod 1 alone.
+void FloatsWantFmod(Graph& graph, NodeId id);
 void CastByName(Graph& graph, NodeId id);
 /// Split without sizes cut into as many parts as it has outputs; since opset 18 it says the number.
 void CountOutputs(Graph& graph, NodeId id);

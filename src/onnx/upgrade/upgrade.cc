@@ -34,6 +34,7 @@ std::vector<Rule> MakeRules() {
       {"GridSample", 20, RenameValue("mode", "bicubic", "cubic")},
       {"GroupNormalization", 21, ScalePerChannel},
       {"LpPool", 2, IntegerP},
+      {"Mod", 28, FloatsWantFmod},
       {"PRelu", 7, AlignSlope},
       {"Pad", 2,
        [](Graph& g, NodeId id) {

@@ -1,0 +1,104 @@
+"""What the specification does not allow is refused, by a message that names the node."""
+
+import numpy as np
+import pytest
+import slipway
+
+import onnx
+from onnx import helper
+
+F = np.float32
+IMAGE = np.zeros((1, 2, 6, 6), F)
+MATRIX = np.zeros((2, 3), F)
+SEQUENCE = [np.zeros((3, 1, 4), F), np.zeros((1, 20, 4), F), np.zeros((1, 20, 5), F)]
+
+CASES = [
+    ("Relu", [MATRIX], {"wibble": 3}, "no attribute 'wibble'"),
+    ("Conv", [IMAGE, np.zeros((2, 2, 3, 3), F)], {"auto_pad": "SAME_UPPER", "pads": [1, 1, 1, 1]}, "both attribute"),
+    ("ConvTranspose", [IMAGE, np.zeros((2, 2, 3, 3), F)], {"auto_pad": "SIDEWAYS"}, "SIDEWAYS"),
+    (
+        "ConvTranspose",
+        [IMAGE, np.zeros((2, 2, 3, 3), F)],
+        {"strides": [2, 2], "output_padding": [2, 0]},
+        "below stride",
+    ),
+    ("LpPool", [IMAGE], {"kernel_shape": [2, 2], "p": 0}, "'p' is 0"),
+    ("LpPool", [IMAGE], {"kernel_shape": [2, 2], "p": "two"}, "'p' should be an int"),
+    ("GlobalLpPool", [IMAGE], {"p": -1}, "'p' is -1"),
+    ("LSTM", SEQUENCE, {"hidden_size": 6}, "'hidden_size' is 6"),
+    ("LSTM", SEQUENCE, {"hidden_size": 5, "activations": ["Sigmoid"]}, "'activations' has 1 names, not 3"),
+    ("LSTM", SEQUENCE, {"hidden_size": 5, "linear_before_reset": 1}, "no attribute 'linear_before_reset'"),
+    ("LSTM", SEQUENCE, {"hidden_size": 5, "clip": -1.0}, "'clip' is -1"),
+    ("Split", [MATRIX, np.array([1, 2])], {"axis": 1, "num_outputs": 2}, "both num_outputs and the lengths"),
+    ("Transpose", [MATRIX], {"perm": [0, -1]}, "perm holds -1"),
+    ("Mod", [MATRIX, MATRIX], {}, "fmod"),
+    ("ReverseSequence", [MATRIX, np.array([1, 1])], {"batch_axis": 0, "time_axis": 2}, "time_axis 2"),
+    ("LayerNormalization", [MATRIX, np.zeros(3, F)], {"stash_type": 7}, "'stash_type' is 7"),
+    ("PRelu", [MATRIX, np.zeros((4, 2, 3), F)], {}, "cannot be broadcast"),
+    ("Resize", [IMAGE, None, np.ones(4, F)], {"coordinate_transformation_mode": "tf_crop_and_resize"}, "needs roi"),
+    ("Resize", [IMAGE, None, np.ones(4, F)], {"keep_aspect_ratio_policy": "not_larger"}, "goes with sizes only"),
+    ("Expand", [MATRIX, np.array([1 << 20, 1 << 20, 2, 3])], {}, "cannot allocate"),
+    ("Tile", [MATRIX, np.array([1 << 62, 1 << 62])], {}, "does not fit 64 bits"),
+]
+
+
+@pytest.mark.parametrize(
+    ("op", "inputs", "attributes", "message"), CASES, ids=lambda v: v if isinstance(v, str) else ""
+)
+def test_refused(op, inputs, attributes, message):
+    feeds = {f"in{i}": v for i, v in enumerate(inputs) if v is not None}
+    outputs = ["y", "z"] if op == "Split" else ["y"]
+    node = helper.make_node(
+        op, [f"in{i}" if v is not None else "" for i, v in enumerate(inputs)], outputs, name="culprit", **attributes
+    )
+    typed = [
+        helper.make_tensor_value_info(k, helper.np_dtype_to_tensor_dtype(v.dtype), v.shape) for k, v in feeds.items()
+    ]
+    results = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in outputs]
+    model = helper.make_model(
+        helper.make_graph([node], "refused", typed, results), opset_imports=[helper.make_opsetid("", 21)], ir_version=10
+    )
+    with pytest.raises(slipway.errors.Error) as caught:
+        slipway.InferenceSession(model.SerializeToString()).run(None, feeds)
+    assert "'culprit'" in str(caught.value)
+    assert message in str(caught.value)
+
+
+def test_a_loop_with_constant_inputs_runs():
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["on"], ["still"]), helper.make_node("Identity", ["turn"], ["n"])],
+        "body",
+        [
+            helper.make_tensor_value_info("turn", onnx.TensorProto.INT64, []),
+            helper.make_tensor_value_info("on", onnx.TensorProto.BOOL, []),
+        ],
+        [
+            helper.make_tensor_value_info("still", onnx.TensorProto.BOOL, []),
+            helper.make_tensor_value_info("n", onnx.TensorProto.INT64, []),
+        ],
+    )
+    graph = helper.make_graph(
+        [helper.make_node("Loop", ["count", ""], ["y"], body=body)],
+        "loop",
+        [],
+        [helper.make_tensor_value_info("y", onnx.TensorProto.INT64, [None])],
+        [onnx.numpy_helper.from_array(np.array(3), "count")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    (y,) = slipway.InferenceSession(model.SerializeToString()).run(None, {})
+    assert y.tolist() == [0, 1, 2]
+
+
+def test_an_empty_batch_runs_through_what_reads_an_empty_arena():
+    w = helper.make_tensor("w", onnx.TensorProto.FLOAT, [4, 2, 3, 3], np.ones(72))
+    nodes = [helper.make_node("Conv", ["x", "w"], ["c"]), helper.make_node("Relu", ["c"], ["y"])]
+    graph = helper.make_graph(
+        nodes,
+        "empty",
+        [helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["n", 2, 6, 6])],
+        [helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, ["n", 4, 4, 4])],
+        [w],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    (y,) = slipway.InferenceSession(model.SerializeToString()).run(None, {"x": np.zeros((0, 2, 6, 6), F)})
+    assert y.shape == (0, 4, 4, 4)
