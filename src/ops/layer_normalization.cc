@@ -31,7 +31,8 @@ bool IsRow(const RunContext& c, int i, int64_t size) {
   return shape.size() == size && shape.rank() <= c.In(0).shape().rank();
 }
 
-/// LayerNormalization and, without a mean or a bias, RMSNormalization.
+/// LayerNormalization and, without a mean or a bias, RMSNormalization, which onnxruntime calls
+/// SimplifiedLayerNormalization where it gives the inverse deviation too.
 template <bool kRms>
 struct NormalizationOf {
   int64_t axis = -1;
@@ -72,8 +73,9 @@ struct NormalizationOf {
     const int64_t size = x.shape().SizeFrom(ModAxis(axis, x.shape().rank()));
     const bool fast = x.dtype() == DType::kFloat, whole = fast && IsRow(c, 1, size) && IsRow(c, 2, size);
     Tensor& y = c.Out(0);
-    float* mean = c.HasOut(1) ? c.Out(1).data<float>() : nullptr;
-    float* inv_std = c.HasOut(2) ? c.Out(2).data<float>() : nullptr;
+    constexpr int kInvStd = kRms ? 1 : 2;
+    float* mean = !kRms && c.HasOut(1) ? c.Out(1).data<float>() : nullptr;
+    float* inv_std = c.HasOut(kInvStd) ? c.Out(kInvStd).data<float>() : nullptr;
     if (fast) {
       kernels::NormalizeRows({.rows = x.size() / size,
                               .size = size,
@@ -115,69 +117,11 @@ const OpDef kLayerNormalization = Define<NormalizationOf<false>>({.name = "Layer
                                                                   .in_place = 0});
 const OpDef kRMSNormalization = Define<NormalizationOf<true>>(
     {.name = "RMSNormalization", .since = 23, .min_inputs = 2, .max_inputs = 2, .types = kFloatTypes, .in_place = 0});
-
-/// LayerNormalization of input + skip + bias over the last axis; outputs Y, mean, inverse deviation, and that sum.
-/// com.microsoft.
-struct SkipLayerNormalization {
-  float epsilon = 1e-12f;
-  static SkipLayerNormalization Parse(const Attributes& a) { return {.epsilon = a.Float("epsilon", 1e-12f)}; }
-
-  void Infer(InferContext& c) const {
-    c.ExpectSameElem(1, 0);
-    for (int i = 2; i < 5; ++i) {
-      if (!c.Has(i)) continue;
-      c.ExpectSameElem(i, 0);
-      c.ExpectRank(i, 1, 1);
-      if (c.HasRank(0) && c.HasRank(i) && c.Shape(i)[0].Differs(c.Shape(0)[c.Shape(0).rank() - 1])) {
-        c.Fail("{} has shape {}, but {} has shape {}.", c.InputName(i), c.Shape(i).ToString(), c.InputName(0),
-               c.Shape(0).ToString());
-      }
-    }
-    c.ExpectRank(0, 1, 1 << 20);
-    const SymbolicShape sum = Broadcast(c, c.Shape(0), c.Shape(1));
-    if (sum.has_rank() && sum.rank() != c.Shape(0).rank()) c.Fail("skip has more axes than input.");
-    c.Out(0, c.In(0));
-    c.Out(3, c.In(0));
-    std::vector<Dim> rows = c.HasRank(0) ? c.Shape(0).dims() : std::vector<Dim>();
-    if (!rows.empty()) rows.back() = 1;
-    for (int i = 1; i <= 2; ++i) c.Out(i, DType::kFloat, c.HasRank(0) ? SymbolicShape(rows) : SymbolicShape());
-  }
-
-  void Run(RunContext& c) const {
-    if (RunHalvesInFloat(c, [&](RunContext& wide) { Run(wide); })) return;
-    const Tensor& x = c.In(0);
-    if (x.size() == 0) return;
-    const auto floats = [&](int i) { return c.Has(i) ? c.In(i).data<float>() : nullptr; };
-    const auto out = [&](int i) { return c.HasOut(i) ? c.Out(i).data<float>() : nullptr; };
-    kernels::NormArgs args{.rows = x.size() / x.shape().Back(0),
-                           .size = x.shape().Back(0),
-                           .x = x.data<float>(),
-                           .y = c.Out(0).data<float>(),
-                           .scale = floats(2),
-                           .bias = floats(3),
-                           .epsilon = epsilon,
-                           .residual_bias = floats(4),
-                           .sum = out(3),
-                           .mean = out(1),
-                           .inv_std = out(2)};
-    Tensor repeated;
-    args.residual = c.In(1).data<float>();
-    if (c.In(1).size() != x.size()) {
-      repeated = Tensor(DType::kFloat, x.shape());
-      kernels::BroadcastBinary(
-          kernels::BroadcastPlan(x.shape(), c.In(1).shape()), args.x, args.residual, repeated.data<float>(),
-          [](float, float skip) { return skip; }, c.threads());
-      args.residual = repeated.data<float>();
-    }
-    kernels::NormalizeRows(args, c.threads());
-  }
-};
-const OpDef kMicrosoftSkipLayerNormalization =
-    Define<SkipLayerNormalization>({.name = "SkipLayerNormalization",
-                                    .domain = kMicrosoftDomain,
-                                    .min_inputs = 3,
-                                    .max_inputs = 5,
-                                    .max_outputs = 4,
-                                    .types = {DType::kFloat, DType::kFloat16, DType::kBFloat16}});
+const OpDef kSimplifiedLayerNormalization = Define<NormalizationOf<true>>({.name = "SimplifiedLayerNormalization",
+                                                                           .min_inputs = 2,
+                                                                           .max_inputs = 2,
+                                                                           .max_outputs = 2,
+                                                                           .types = kFloatTypes,
+                                                                           .in_place = 0});
 
 }  // namespace slipway

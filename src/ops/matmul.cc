@@ -170,7 +170,8 @@ struct MatMul {
 const OpDef kMatMul =
     Define<MatMul>({.name = "MatMul", .since = 13, .min_inputs = 2, .max_inputs = 2, .types = kProductTypes});
 
-/// Y = activation(scale * A B + bias + residual); A and B as in MatMul, bias [N], residual of Y's shape; float.
+/// Y = activation(scale * A B + bias + residual); A and B as in MatMul, bias [N], residual of Y's shape. What is not
+/// float has neither bias nor residual nor activation.
 struct FusedMatMul {
   MatrixProduct product;
   kernels::Epilogue epilogue;
@@ -186,12 +187,20 @@ struct FusedMatMul {
     SymbolicShape out = product.Infer(c);
     if (c.Has(2)) c.ExpectRank(2, 1, 1);
     if (out.has_rank() && out.rank() > 0) CheckExtras(c, out);
-    c.Out(0, DType::kFloat, std::move(out));
+    if (c.Elem(0) == DType::kDouble && (c.Has(2) || c.Has(3) || epilogue.activation != kernels::Activation::kNone))
+      c.Fail("{} is double, but only float and its halves have bias, residual and activation.", c.InputName(0));
+    c.Out(0, c.Elem(0), std::move(out));
   }
   bool Prepack(int input, const InferContext& c, const kernels::Packing& packing) {
     return input == 1 && product.Prepack(*c.Constant(1), packing);
   }
   void Run(RunContext& c) const {
+    if (RunHalvesInFloat(c, [&](RunContext& wide) { Run(wide); })) return;
+    if (c.In(0).dtype() == DType::kDouble) {
+      product.RunPlain(c, c.In(0), c.In(1), c.Out(0));
+      for (int64_t i = 0; i < c.Out(0).size(); ++i) c.Out(0).data<double>()[i] *= static_cast<double>(epilogue.scale);
+      return;
+    }
     kernels::Epilogue e = epilogue;
     if (c.Has(2)) e.bias = c.In(2).data<float>();
     if (c.Has(3)) e.residual = c.In(3).data<float>();
@@ -211,6 +220,6 @@ struct FusedMatMul {
   }
 };
 const OpDef kSlipwayFusedMatMul = Define<FusedMatMul>(
-    {.name = "FusedMatMul", .domain = kSlipwayDomain, .min_inputs = 2, .max_inputs = 4, .types = {DType::kFloat}});
+    {.name = "FusedMatMul", .domain = kSlipwayDomain, .min_inputs = 2, .max_inputs = 4, .types = kFloatTypes});
 
 }  // namespace slipway

@@ -1,6 +1,7 @@
 #include "core/dtype_visit.h"
 #include "ops/in_float.h"
 #include "ops/indexing.h"
+#include "ops/rotary.h"
 #include "ops/shape_math.h"
 
 namespace slipway {
@@ -41,8 +42,8 @@ struct RotaryEmbedding {
       for (int64_t i = begin; i < end; ++i) {
         for (int64_t h = 0; h < t.heads; ++h) {
           const int64_t at = i / t.seq * t.batch_stride + i % t.seq * t.seq_stride + h * t.head_stride;
-          Turn(x.data<float>() + at, c.Out(0).data<float>() + at, cosines + rows[i] * t.half, sines + rows[i] * t.half,
-               t);
+          TurnHead(x.data<float>() + at, c.Out(0).data<float>() + at, cosines + rows[i] * t.half,
+                   sines + rows[i] * t.half, t.half, t.size, interleaved);
         }
       }
     });
@@ -89,23 +90,6 @@ struct RotaryEmbedding {
     if (c.In(3).size() != t.batch * t.seq)
       c.Fail("position_ids {} must be [{}, {}].", c.In(3).shape().ToString(), t.batch, t.seq);
     return CheckedIndices(c, c.In(3), std::min(c.In(1).shape()[0], c.In(2).shape()[0]));
-  }
-
-  void Turn(const float* x, float* y, const float* cosines, const float* sines, const Layout& t) const {
-    if (interleaved) {
-      for (int64_t i = 0; i < t.half; ++i) {
-        const float a = x[2 * i], b = x[2 * i + 1];
-        y[2 * i] = cosines[i] * a - sines[i] * b;
-        y[2 * i + 1] = sines[i] * a + cosines[i] * b;
-      }
-    } else {
-      for (int64_t i = 0; i < t.half; ++i) {
-        const float a = x[i], b = x[i + t.half];
-        y[i] = cosines[i] * a - sines[i] * b;
-        y[i + t.half] = sines[i] * a + cosines[i] * b;
-      }
-    }
-    if (x != y) std::copy(x + 2 * t.half, x + t.size, y + 2 * t.half);
   }
 };
 const OpDef kRotaryEmbedding = Define<RotaryEmbedding>({.name = "RotaryEmbedding",

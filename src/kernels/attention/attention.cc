@@ -65,8 +65,11 @@ class Task {
 
   void Run() {
     PackQueries();
-    std::fill(max_, max_ + rows_, -std::numeric_limits<float>::infinity());
-    std::fill(total_, total_ + rows_, 0.0f);
+    constexpr float kHidden = -std::numeric_limits<float>::infinity();
+    for (int64_t r = 0; r < rows_; ++r) {
+      max_[r] = args_.sinks ? args_.sinks[Head(r)] : kHidden;
+      total_[r] = max_[r] == kHidden ? 0.0f : 1.0f;
+    }
     const KeyRange all = VisibleTo(0, rows_);
     const int64_t tiles = CeilDiv(rows_, kQueryTile);
     for (int64_t begin = all.begin; begin < all.end; begin += kBlock) {
@@ -173,7 +176,8 @@ class Task {
 
   /// A tile that never started has seen no key: its sums hold nothing.
   void WriteOutput(int64_t begin, int64_t end, bool started) {
-    const float masked = args_.masked_rows_are_zero || args_.keys == 0 ? 0.0f : std::numeric_limits<float>::quiet_NaN();
+    const bool zero = args_.masked_rows_are_zero || args_.keys == 0 || args_.sinks;
+    const float masked = zero ? 0.0f : std::numeric_limits<float>::quiet_NaN();
     for (int64_t r = begin; r < end; ++r) {
       float* to = args_.out.data + batch_ * args_.out.batch_stride + Head(r) * args_.out.head_stride +
                   Query(r) * args_.out.row_stride;

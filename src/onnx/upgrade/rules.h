@@ -84,4 +84,8 @@ void CountOutputs(Graph& graph, NodeId id);
 /// p of LpPool and GlobalLpPool was a float.
 void IntegerP(Graph& graph, NodeId id);
 
+/// Operators that onnxruntime writes into files, in com.microsoft and in ai.onnx, and that nodes of ONNX's own
+/// operators can stand for. False where the node is none of them.
+bool TakeApart(Graph& graph, NodeId id);
+
 }  // namespace slipway::onnx

@@ -106,6 +106,7 @@ int64_t FirstOpset(const std::string& op) {
 }  // namespace
 
 void Upgrade(Graph& graph, NodeId id, int64_t version) {
+  if (TakeApart(graph, id)) return;
   const Node& node = graph.node(id);
   if (!node.domain.empty()) return;
   if (const int64_t first = FirstOpset(node.op_type); version < first) {
