@@ -37,8 +37,8 @@ struct ConvInteger {
     ExpectPerChannel(c, 3, 1);
     c.Out(0, DType::kInt32, ConvOutput(c, conv.window, conv.group, false, 1));
   }
-  bool Prepack(int input, const InferContext& c, const Threads& threads) {
-    return input == 1 && conv.Prepack(*c.Constant(1), threads);
+  bool Prepack(int input, const InferContext& c, const kernels::Packing& packing) {
+    return input == 1 && conv.Prepack(*c.Constant(1), packing);
   }
   void Run(RunContext& c) const {
     conv.Run(c, c.In(0), c.In(1), c.Has(2) ? &c.In(2) : nullptr, c.Has(3) ? &c.In(3) : nullptr, c.Out(0), {});
@@ -66,8 +66,8 @@ struct QLinearConv {
     }
     c.Out(0, c.Elem(7), ConvOutput(c, conv.window, conv.group, conv.channels_last, 3));
   }
-  bool Prepack(int input, const InferContext& c, const Threads& threads) {
-    return input == 3 && conv.Prepack(*c.Constant(3), threads);
+  bool Prepack(int input, const InferContext& c, const kernels::Packing& packing) {
+    return input == 3 && conv.Prepack(*c.Constant(3), packing);
   }
   void Run(RunContext& c) const {
     if (c.Out(0).size() == 0) return;

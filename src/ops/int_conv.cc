@@ -162,25 +162,35 @@ IntConv IntConv::Parse(const Attributes& a) {
   return conv;
 }
 
-std::shared_ptr<const IntConv::Weights> IntConv::MakeWeights(const Tensor& w, const Threads& threads) const {
+std::shared_ptr<const IntConv::Weights> IntConv::MakeWeights(const Tensor& w, const kernels::Packing& packing) const {
   auto out = std::make_shared<Weights>();
   const int64_t oc = w.shape()[0], channels = w.shape()[1], taps = w.shape().SizeFrom(2), k = taps * channels;
-  out->by_tap.resize(std::max<int64_t>(1, w.size()));
-  kernels::StridedCopy(DType::kUint8, std::vector<int64_t>{oc, taps, channels}, w.raw(),
-                       std::vector<int64_t>{k, 1, taps}, out->by_tap.data(), std::vector<int64_t>{k, channels, 1},
-                       threads);
+  // [taps][channels of a group] for each output channel.
+  const auto turn = [&](void* to) {
+    kernels::StridedCopy(DType::kUint8, std::vector<int64_t>{oc, taps, channels}, w.raw(),
+                         std::vector<int64_t>{k, 1, taps}, to, std::vector<int64_t>{k, channels, 1}, packing.threads);
+  };
   const int64_t each = oc / group;
-  if (channels == 1 && each == 1 && group > 1) return out;
-  out->groups.resize(group);
+  if (channels == 1 && each == 1 && group > 1) {
+    out->block = packing.store.Block(w.size(), turn);
+    return out;
+  }
+  const bool is_signed = w.dtype() == DType::kInt8;
+  const size_t bytes = (kernels::PackedIntBytes(k, each, kernels::BestDotForm()) + 63) / 64 * 64;
+  out->block = packing.store.Block(group * bytes, [&](std::byte* to) {
+    std::vector<uint8_t> turned(std::max<int64_t>(1, w.size()));
+    turn(turned.data());
+    for (int64_t g = 0; g < group; ++g)
+      kernels::PackIntMatrix(turned.data() + g * each * k, is_signed, k, each, 1, k, to + g * bytes, packing.threads);
+  });
   for (int64_t g = 0; g < group; ++g)
-    out->groups[g].Pack(out->by_tap.data() + g * each * k, w.dtype() == DType::kInt8, k, each, 1, k, threads);
-  out->by_tap.clear();
+    out->groups.push_back(kernels::PackedIntAt(out->block.get() + g * bytes, is_signed, k, each));
   return out;
 }
 
-bool IntConv::Prepack(const Tensor& w, const Threads& threads) {
+bool IntConv::Prepack(const Tensor& w, const kernels::Packing& packing) {
   if (w.shape().rank() < 3 || group < 1 || w.shape()[0] % group != 0) return false;
-  weights_ = MakeWeights(w, threads);
+  weights_ = MakeWeights(w, packing);
   return true;
 }
 
@@ -191,7 +201,8 @@ void IntConv::Run(RunContext& c, const Tensor& x, const Tensor& w, const Tensor*
   if (rank > kMaxAxes) c.Fail("an image of {} spatial axes has too many.", rank);
   WindowAttributes spatial = window;
   FillConvWindow(spatial, w.shape());
-  const auto weights = weights_ ? weights_ : MakeWeights(w, c.threads());
+  MemoryStore store;
+  const auto weights = weights_ ? weights_ : MakeWeights(w, {c.threads(), store});
   const int first = channels_last ? 1 : 2, last = x.shape().rank() - 1;
   const int64_t n = x.shape()[0], channels = x.shape()[channels_last ? last : 1], oc = w.shape()[0];
   const Windows windows(spatial, x.shape().begin() + first, y.shape().begin() + first, rank, channels);
@@ -218,7 +229,7 @@ void IntConv::Run(RunContext& c, const Tensor& x, const Tensor& w, const Tensor*
     std::vector<int16_t> by_tap(taps * oc);
     for (int64_t i = 0; i < oc; ++i) {
       for (int64_t t = 0; t < taps; ++t) {
-        const uint8_t byte = weights->by_tap[i * taps + t];
+        const auto byte = std::to_integer<uint8_t>(weights->block.get()[i * taps + t]);
         by_tap[t * oc + i] = static_cast<int16_t>((w.dtype() == DType::kInt8 ? static_cast<int8_t>(byte) : byte) -
                                                   w_zeros[w_many ? i : 0]);
       }
@@ -238,7 +249,7 @@ void IntConv::Run(RunContext& c, const Tensor& x, const Tensor& w, const Tensor*
       bool plain = windows.tap_offset.size() == 1;
       for (int i = 0; i < rank; ++i)
         plain &= windows.stride[i] == 1 && windows.begin[i] == 0 && windows.size[i] == windows.positions[i];
-      const kernels::PackedIntMatrix& matrix = weights->groups[g].matrix();
+      const kernels::PackedIntMatrix& matrix = weights->groups[g];
       if (plain) {
         const kernels::ByteArrayRows pixels(in + g * group_channels, group_channels, channels);
         kernels::IntGemm(rows, pixels, x_signed, matrix, mine, c.threads());

@@ -17,19 +17,19 @@ class IntConv {
   bool channels_last = false;
 
   static IntConv Parse(const Attributes& a);
-  bool Prepack(const Tensor& w, const Threads& threads);
+  bool Prepack(const Tensor& w, const kernels::Packing& packing);
   /// Zero points: one for x, one or one an output channel for w. `result` says what the sums become; data, stride and
   /// zero points are set here.
   void Run(RunContext& c, const Tensor& x, const Tensor& w, const Tensor* x_zero, const Tensor* w_zero, Tensor& y,
            kernels::IntResult result) const;
 
  private:
-  /// The weights as [taps][channels of a group] for each output channel, and each group's matrix packed.
+  /// Each group's matrix packed; where one channel goes to one, the taps of each output channel instead.
   struct Weights {
-    std::vector<uint8_t> by_tap;
-    std::vector<PackedIntWeights> groups;
+    std::shared_ptr<const std::byte> block;
+    std::vector<kernels::PackedIntMatrix> groups;
   };
-  std::shared_ptr<const Weights> MakeWeights(const Tensor& w, const Threads& threads) const;
+  std::shared_ptr<const Weights> MakeWeights(const Tensor& w, const kernels::Packing& packing) const;
 
   std::shared_ptr<const Weights> weights_;
 };

@@ -10,12 +10,12 @@
 namespace slipway {
 
 void PackedIntWeights::Pack(const void* b, bool is_signed, int64_t k, int64_t n, int64_t row_stride, int64_t col_stride,
-                            const Threads& threads) {
-  const size_t bytes = kernels::PackedIntBytes(k, n, kernels::BestDotForm());
-  memory_.reset(std::aligned_alloc(64, bytes));
-  if (!memory_) throw Error(Code::kOutOfMemory, fmt::format("no memory for {} bytes of packed weights", bytes));
-  matrix_ = kernels::PackIntMatrix(static_cast<const uint8_t*>(b), is_signed, k, n, row_stride, col_stride,
-                                   memory_.get(), threads);
+                            const kernels::Packing& packing) {
+  block_ = packing.store.Block(kernels::PackedIntBytes(k, n, kernels::BestDotForm()), [&](std::byte* out) {
+    kernels::PackIntMatrix(static_cast<const uint8_t*>(b), is_signed, k, n, row_stride, col_stride, out,
+                           packing.threads);
+  });
+  matrix_ = kernels::PackedIntAt(block_.get(), is_signed, k, n);
 }
 
 std::vector<int32_t> ToInt32s(const Tensor* t) {
@@ -38,10 +38,10 @@ void IntProduct::CheckPerLine(const InferContext& c, int i, int operand, bool ro
            z.ToString(), c.InputName(operand), x.ToString(), rows ? "row" : "column");
 }
 
-bool IntProduct::Prepack(const Tensor& b, const Threads& threads) {
+bool IntProduct::Prepack(const Tensor& b, const kernels::Packing& packing) {
   if (b.shape().rank() != 2) return false;
   const int64_t rows = b.shape()[trans_b ? 1 : 0], columns = b.shape()[trans_b ? 0 : 1];
-  packed_.Pack(b.raw(), b.dtype() == DType::kInt8, rows, columns, trans_b ? 1 : columns, trans_b ? rows : 1, threads);
+  packed_.Pack(b.raw(), b.dtype() == DType::kInt8, rows, columns, trans_b ? 1 : columns, trans_b ? rows : 1, packing);
   return true;
 }
 

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <cstdlib>
 #include <memory>
 #include <vector>
 
@@ -14,15 +13,12 @@ class PackedIntWeights {
  public:
   /// Packs [k, n], whose byte (i, j) lies at b[i * row_stride + j * col_stride].
   void Pack(const void* b, bool is_signed, int64_t k, int64_t n, int64_t row_stride, int64_t col_stride,
-            const Threads& threads);
-  explicit operator bool() const { return memory_ != nullptr; }
+            const kernels::Packing& packing);
+  explicit operator bool() const { return block_ != nullptr; }
   const kernels::PackedIntMatrix& matrix() const { return matrix_; }
 
  private:
-  struct Free {
-    void operator()(void* p) const { std::free(p); }
-  };
-  std::unique_ptr<void, Free> memory_;
+  std::shared_ptr<const std::byte> block_;
   kernels::PackedIntMatrix matrix_;
 };
 
@@ -38,7 +34,7 @@ class IntProduct {
 
   /// Fail()s where the zero point (or scale) input `i` fits neither a whole operand nor its rows (columns).
   static void CheckPerLine(const InferContext& c, int i, int operand, bool rows);
-  bool Prepack(const Tensor& b, const Threads& threads);
+  bool Prepack(const Tensor& b, const kernels::Packing& packing);
   /// `result` says what the sums become; its data, stride and zero points are set here. A row's residual is where y is.
   void Run(RunContext& c, const Tensor& a, const Tensor& b, const Tensor* a_zero, const Tensor* b_zero, Tensor& y,
            kernels::IntResult result) const;

@@ -16,8 +16,8 @@ struct MatMulInteger {
     }
     c.Out(0, DType::kInt32, ProductShape(c, 0, 1));
   }
-  bool Prepack(int input, const InferContext& c, const Threads& threads) {
-    return input == 1 && product.Prepack(*c.Constant(1), threads);
+  bool Prepack(int input, const InferContext& c, const kernels::Packing& packing) {
+    return input == 1 && product.Prepack(*c.Constant(1), packing);
   }
   void Run(RunContext& c) const {
     product.Run(c, c.In(0), c.In(1), c.Has(2) ? &c.In(2) : nullptr, c.Has(3) ? &c.In(3) : nullptr, c.Out(0), {});

@@ -201,7 +201,7 @@ class OpOf final : public Op {
     if constexpr (requires { op_.Run(c); }) op_.Run(c);
   }
   bool Prepack(int input, const InferContext& c, const kernels::Packing& packing) override {
-    if constexpr (requires { op_.Prepack(input, c, packing); }) {
+    if constexpr (requires { &T::Prepack; }) {
       return op_.Prepack(input, c, packing);
     } else {
       return false;

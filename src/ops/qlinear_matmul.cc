@@ -69,8 +69,8 @@ struct QLinearMatMul {
     }
     c.Out(0, c.Elem(7), ProductShape(c, 0, 3));
   }
-  bool Prepack(int input, const InferContext& c, const Threads& threads) {
-    return input == 3 && kBytes.Has(c.Elem(0)) && kBytes.Has(c.Elem(3)) && product.Prepack(*c.Constant(3), threads);
+  bool Prepack(int input, const InferContext& c, const kernels::Packing& packing) {
+    return input == 3 && kBytes.Has(c.Elem(0)) && kBytes.Has(c.Elem(3)) && product.Prepack(*c.Constant(3), packing);
   }
 
   void Run(RunContext& c) const {

@@ -33,6 +33,9 @@ size_t PackedIntBytes(int64_t k, int64_t n, DotForm form);
 PackedIntMatrix PackIntMatrix(const uint8_t* b, bool is_signed, int64_t k, int64_t n, int64_t row_stride,
                               int64_t col_stride, void* out, const Threads& threads, DotForm form = BestDotForm());
 
+/// The matrix that PackIntMatrix wrote to `packed`.
+PackedIntMatrix PackedIntAt(const void* packed, bool is_signed, int64_t k, int64_t n, DotForm form = BestDotForm());
+
 /// The left-hand matrix: bytes in rows `stride` apart, or what a subclass makes of something else (an image's windows).
 class ByteRows {
  public:

@@ -100,8 +100,8 @@ struct MicrosoftAttention {
     c.Out(1, c.Elem(0), {Dim(2), x[0], Dim(heads), room, size});
   }
 
-  bool Prepack(int input, const InferContext& c, const Threads& threads) {
-    return input == 1 && product.Prepack(*c.Constant(1), threads);
+  bool Prepack(int input, const InferContext& c, const kernels::Packing& packing) {
+    return input == 1 && product.Prepack(*c.Constant(1), packing);
   }
 
   void Run(RunContext& c) const {

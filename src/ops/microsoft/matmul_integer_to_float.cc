@@ -82,8 +82,8 @@ struct MatMulIntegerToFloat {
     }
     c.Out(0, DType::kFloat, out);
   }
-  bool Prepack(int input, const InferContext& c, const Threads& threads) {
-    return input == 1 && product.Prepack(*c.Constant(1), threads);
+  bool Prepack(int input, const InferContext& c, const kernels::Packing& packing) {
+    return input == 1 && product.Prepack(*c.Constant(1), packing);
   }
   void Run(RunContext& c) const {
     kernels::Epilogue e = epilogue;
@@ -111,8 +111,8 @@ struct DynamicQuantizeMatMul {
     ExpectBias(c, 4);
     c.Out(0, DType::kFloat, ProductShape(c, 0, 1));
   }
-  bool Prepack(int input, const InferContext& c, const Threads& threads) {
-    return input == 1 && product.Prepack(*c.Constant(1), threads);
+  bool Prepack(int input, const InferContext& c, const kernels::Packing& packing) {
+    return input == 1 && product.Prepack(*c.Constant(1), packing);
   }
   void Run(RunContext& c) const {
     const Tensor& a = c.In(0);

@@ -107,8 +107,8 @@ struct PackedAttention {
     c.Out(0, c.Elem(0), {all[0], v});
   }
 
-  bool Prepack(int input, const InferContext& c, const Threads& threads) {
-    return input == 1 && product.Prepack(*c.Constant(1), threads);
+  bool Prepack(int input, const InferContext& c, const kernels::Packing& packing) {
+    return input == 1 && product.Prepack(*c.Constant(1), packing);
   }
 
   void Run(RunContext& c) const {
