@@ -19,7 +19,7 @@ int Report(const std::string& message) {
 }
 
 int Main(int argc, char** argv) {
-  CLI::App app("Runs, describes, checks and measures ONNX models.", "slipway");
+  CLI::App app("Runs, describes, checks, converts and measures ONNX models.", "slipway");
   app.set_version_flag("--version", fmt::format("slipway {}", slipway::Version()));
   app.require_subcommand(1);
   app.footer(
@@ -29,6 +29,7 @@ int Main(int argc, char** argv) {
   AddBench(app, code);
   AddCheck(app, code);
   AddCompile(app, code);
+  AddConvert(app, code);
   AddInspect(app, code);
   AddRun(app, code);
   try {
