@@ -288,7 +288,8 @@ class _Job:
     def convert(self, file: str, translations: Translations, domains: Mapping[str, int], fold: bool) -> None:
         self.progress("convert")
         with verify.timed(self.report, "convert"):
-            packed = handover.pack(self.captured.program)
+            with capture_.quiet():
+                packed = handover.pack(self.captured.program)
             self.report.nodes_before = handover.nodes_of(packed.graph["graph_module"]["graph"])
             program = self.captured.program
             functions = custom.replace(program, packed, self.calls, translations, self.opset, domains)
@@ -296,7 +297,10 @@ class _Job:
                 "opset": self.opset,
                 "input_names": self.arguments.names,
                 "output_names": self.output_names,
-                "input_axes": [{str(a): n for a, n in axes.items()} for axes in self.axes.inputs],
+                "input_axes": [
+                    {str(a): n for a, n in names.items() if (place, a) not in self.captured.pinned}
+                    for place, names in enumerate(self.axes.inputs)
+                ],
                 "output_axes": [{str(a): n for a, n in axes.items()} for axes in self.output_axes],
                 "fold_constants": bool(fold),
                 "metadata": self._metadata(fold),

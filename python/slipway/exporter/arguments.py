@@ -149,14 +149,14 @@ def name_all(asked: Sequence[str] | None, defaults: Sequence[str], what: str) ->
     asked = list(asked or ())
     if not all(isinstance(n, str) and n for n in asked):
         raise ExportError(f"{what}_names must be strings that are not empty, but are {asked!r}.")
+    repeated = sorted({n for n in asked if asked.count(n) > 1})
+    if repeated:
+        raise ExportError(f"{what}_names has {', '.join(map(repr, repeated))} twice; names must differ.")
     if len(asked) > len(defaults):
         raise ExportError(
             f"{what}_names has {len(asked)} names ({', '.join(asked)}), but there are {len(defaults)} {what} tensors: "
             f"{', '.join(defaults)}.\nNested containers count by their tensors; None and numbers get no name."
         )
-    repeated = sorted({n for n in asked if asked.count(n) > 1})
-    if repeated:
-        raise ExportError(f"{what}_names has {', '.join(map(repr, repeated))} twice; names must differ.")
     taken = set(asked)
     rest = []
     for name in unique(defaults)[len(asked) :]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import inspect
+import io
 import logging
 import re
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -16,7 +18,7 @@ from torch.export import Dim, ExportedProgram
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from ..errors import ExportError
-from . import source
+from . import recurrent, source
 from .arguments import Arguments, Outputs, flatten_outputs
 from .axes import DynamicAxes, Sizes, candidates, grow, others
 
@@ -129,10 +131,13 @@ def quiet() -> Iterator[None]:
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)
+    printed = io.StringIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            yield
+            with contextlib.redirect_stdout(printed):
+                yield
+            sys.stdout.write(printed.getvalue())
         finally:
             for logger, level in zip(loggers, levels, strict=True):
                 logger.setLevel(level)
@@ -144,7 +149,7 @@ def once(module: torch.nn.Module, arguments: Arguments, axes: DynamicAxes, sizes
     example = tuple(grow(t, s) for t, s in zip(tensors, shapes, strict=True))
     dynamic = tuple({a: Dim.AUTO for a in names} for names in axes.inputs)
     seen: list[Outputs] = []
-    with source.watch_guards(__file__) as guards, flat_call(module, arguments, seen), quiet():
+    with source.watch_guards(__file__) as guards, flat_call(module, arguments, seen), recurrent.keep_whole(), quiet():
         program = torch.export.export(module, example, dynamic_shapes=dynamic if any(dynamic) else None, strict=False)
     found = _input_shapes(program)
     pinned = {}
@@ -268,8 +273,13 @@ def _input_shapes(program: ExportedProgram) -> list[list[str | int]]:
     inputs = set(program.graph_signature.user_inputs)
     values = [n.meta.get("val") for n in program.graph.nodes if n.op == "placeholder" and n.name in inputs]
     return [
-        [n if isinstance(n, int) else str(n.node.expr) for n in v.shape] for v in values if isinstance(v, torch.Tensor)
+        [n if isinstance(n, int) else _expression(n) for n in v.shape] for v in values if isinstance(v, torch.Tensor)
     ]
+
+
+def _expression(size: torch.SymInt) -> str | int:
+    expression = size.node.expr
+    return int(expression) if expression.is_number else str(expression)
 
 
 def capture(module: torch.nn.Module, arguments: Arguments, axes: DynamicAxes) -> Captured:
