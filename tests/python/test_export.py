@@ -485,7 +485,12 @@ def test_library_operator_with_translation(threshold, argument):
         return op.Shrink(x, lambd=bound, bias=bound)
 
     model, custom = threshold
-    keys = (torch.ops.slipway_tests.threshold.default, torch.ops.slipway_tests.threshold, custom, "slipway_tests::threshold")
+    keys = (
+        torch.ops.slipway_tests.threshold.default,
+        torch.ops.slipway_tests.threshold,
+        custom,
+        "slipway_tests::threshold",
+    )
     for key in keys:
         report = export(model, (torch.randn(1, 4),), dynamic_axes={"x": {0: "n"}}, **{argument: {key: translation}})
         assert nodes(report).count(("", "Shrink")) == 2
@@ -499,7 +504,9 @@ def test_translation_with_python_operators(threshold):
         rest = op.Abs(x) - bound
         return op.Sign(x) * op.Max(rest, rest * 0.0)
 
-    report = export(threshold[0], (torch.randn(1, 4),), custom_translation_table={"slipway_tests::threshold": translation})
+    report = export(
+        threshold[0], (torch.randn(1, 4),), custom_translation_table={"slipway_tests::threshold": translation}
+    )
     assert report.ok, report
 
 
@@ -507,7 +514,9 @@ def test_translation_that_fails_is_named(threshold):
     def translation(x, bound):
         raise ValueError("no such thing")
 
-    message = refused(threshold[0], (torch.randn(1, 4),), custom_translation_table={"slipway_tests::threshold": translation})
+    message = refused(
+        threshold[0], (torch.randn(1, 4),), custom_translation_table={"slipway_tests::threshold": translation}
+    )
     assert "the translation 'translation' of slipway_tests.threshold" in message and "no such thing" in message
 
 

@@ -322,7 +322,9 @@ class _Job:
         from .. import __version__
 
         shapes = {n: list(t.shape) for n, t in zip(self.arguments.names, self.arguments.tensors, strict=True)}
-        axes = {n: {str(a): x for a, x in names.items()} for n, names in zip(shapes, self.axes.inputs, strict=True) if names}
+        axes = {
+            n: {str(a): x for a, x in names.items()} for n, names in zip(shapes, self.axes.inputs, strict=True) if names
+        }
         call = {
             "model": f"{type(self.module).__module__}.{type(self.module).__qualname__}",
             "input_names": self.arguments.names,
@@ -344,7 +346,14 @@ class _Job:
         self.report.tolerance = verify.tolerance_of(self.captured, rtol, atol)
         with verify.timed(self.report, "verify"), capture_.quiet():
             wrong = verify.verify(
-                file, self.module, self.arguments, self.axes, self.captured, self.report, self.output_names, self.progress
+                file,
+                self.module,
+                self.arguments,
+                self.axes,
+                self.captured,
+                self.report,
+                self.output_names,
+                self.progress,
             )
         if self.report.verified is False:
             if mode == "strict" or (wrong and mode != "warn"):

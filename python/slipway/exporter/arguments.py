@@ -189,7 +189,9 @@ def flatten(
                 leaf = leaf.item()
         leaves.append(leaf)
     defaults = unique([join(p) for p in paths])
-    return Arguments(leaves, spec, places, name_all(input_names, defaults, "input"), defaults, paths, [*positional, *kwargs])
+    return Arguments(
+        leaves, spec, places, name_all(input_names, defaults, "input"), defaults, paths, [*positional, *kwargs]
+    )
 
 
 @dataclasses.dataclass

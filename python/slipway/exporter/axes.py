@@ -34,7 +34,9 @@ def _axes_of(value: Any, rank: int | None, tensor: str) -> AxisNames:
         named = {_check_axis(a, rank, tensor): name for a, name in value.items()}
         bad = [n for n in named.values() if not (n is None or isinstance(n, str)) or n == ""]
         if bad:
-            raise ExportError(f"dynamic_axes: the names of the axes of '{tensor}' must be strings, but one is {bad[0]!r}.")
+            raise ExportError(
+                f"dynamic_axes: the names of the axes of '{tensor}' must be strings, but one is {bad[0]!r}."
+            )
         return {a: name or f"{tensor}_dynamic_axes_{i + 1}" for i, (a, name) in enumerate(named.items())}
     if isinstance(value, (list, tuple, set, range)):
         return {_check_axis(a, rank, tensor): f"{tensor}_dynamic_axes_{i + 1}" for i, a in enumerate(value)}
@@ -119,7 +121,9 @@ class DynamicAxes:
             elif getattr(dim, "__name__", None):
                 axes[axis] = dim.__name__
             else:
-                raise ExportError(f"dynamic_shapes: axis {axis} of '{name}' is {dim!r}; a Dim, a name or None is meant.")
+                raise ExportError(
+                    f"dynamic_shapes: axis {axis} of '{name}' is {dim!r}; a Dim, a name or None is meant."
+                )
         return axes
 
     def name_outputs(self, names: Sequence[str], ranks: Sequence[int]) -> list[AxisNames]:
@@ -128,7 +132,8 @@ class DynamicAxes:
             if key not in names:
                 raise _unknown(key, self.names, names)
         return [
-            _axes_of(self.pending[n], rank, n) if n in self.pending else {} for n, rank in zip(names, ranks, strict=True)
+            _axes_of(self.pending[n], rank, n) if n in self.pending else {}
+            for n, rank in zip(names, ranks, strict=True)
         ]
 
     def check_keys(self, output_names: Sequence[str]) -> None:
@@ -257,7 +262,9 @@ def candidates(example: Sizes, module: torch.nn.Module, arguments: Arguments, ax
     yield from fresh_one(example)
 
 
-def others(sizes: Sizes, name: str, module: torch.nn.Module, arguments: Arguments, axes: DynamicAxes) -> Iterator[Sizes]:
+def others(
+    sizes: Sizes, name: str, module: torch.nn.Module, arguments: Arguments, axes: DynamicAxes
+) -> Iterator[Sizes]:
     """Sizes that differ in one name, to tell an axis that the model pins from one that only looked like another."""
     taken = _taken(module, arguments, axes) | set(sizes.values())
     step = _step(sizes[name]) if sizes[name] > 1 else 1

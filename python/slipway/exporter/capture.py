@@ -84,13 +84,17 @@ def flat_call(module: torch.nn.Module, arguments: Arguments, seen: list[Outputs]
             result = own(*args, **kwargs) if own is not None else cls.forward(self, *args, **kwargs)
         outputs = flatten_outputs(result)
         if not outputs.tensors:
-            raise ExportError(f"{cls.__name__} gives no tensor, but {type(result).__name__}; there is nothing to export.")
+            raise ExportError(
+                f"{cls.__name__} gives no tensor, but {type(result).__name__}; there is nothing to export."
+            )
         seen[:] = [outputs]
         return tuple(outputs.tensors)
 
     own_parameter = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
     forward.__signature__ = inspect.Signature([own_parameter, *_placeholders(len(arguments.places))])
-    flat = type(cls.__name__, (cls,), {"forward": forward, "__module__": cls.__module__, "__qualname__": cls.__qualname__})
+    flat = type(
+        cls.__name__, (cls,), {"forward": forward, "__module__": cls.__module__, "__qualname__": cls.__qualname__}
+    )
     module.__dict__.pop("forward", None)
     for name in hooks:
         module.__dict__[name] = type(hooks[name])()
@@ -252,9 +256,7 @@ def _eager_error(module: torch.nn.Module, arguments: Arguments) -> ExportError |
     return None
 
 
-def of_program(
-    program: ExportedProgram, module: torch.nn.Module, arguments: Arguments, axes: DynamicAxes
-) -> Captured:
+def of_program(program: ExportedProgram, module: torch.nn.Module, arguments: Arguments, axes: DynamicAxes) -> Captured:
     """A program that was captured before: its axes are as they are."""
     args, kwargs = arguments.call_with(arguments.tensors)
     outputs = flatten_outputs(module(*args, **kwargs))
@@ -308,4 +310,3 @@ def capture(module: torch.nn.Module, arguments: Arguments, axes: DynamicAxes) ->
         return captured
     assert failure is not None
     raise _explain(failure, module) from failure
-

@@ -83,7 +83,9 @@ def check_devices(module: torch.nn.Module, arguments: Arguments, warn: Callable[
     for name, tensor in zip(arguments.names, arguments.tensors, strict=True):
         inputs.setdefault(str(tensor.device), []).append(name)
     if "meta" in inputs:
-        raise ExportError(f"These inputs have no data (device meta): {_listed(inputs['meta'])}. Give an example with data.")
+        raise ExportError(
+            f"These inputs have no data (device meta): {_listed(inputs['meta'])}. Give an example with data."
+        )
     if len(where) > 1:
         lines = [f"  {device}: {_listed(names)}" for device, names in sorted(where.items())]
         lines += [f"  {device}: input {_listed(names)}" for device, names in sorted(inputs.items())]

@@ -275,7 +275,9 @@ class Recorder:
             return self.constant(value, None if plain else other.dtype)
         return self.node("", "CastLike", [self.constant(value), other], {})
 
-    def _emit(self, domain: str, name: str, inputs: Sequence[str], attributes: Iterable[bytes], count: int) -> list[Value]:
+    def _emit(
+        self, domain: str, name: str, inputs: Sequence[str], attributes: Iterable[bytes], count: int
+    ) -> list[Value]:
         domain = "" if domain in ("onnx", "ai.onnx") else domain
         self._domains.setdefault(domain, self.opset if domain == "" else self._asked.get(domain, 1))
         outputs = [Value(self, self._fresh()) for _ in range(count)]
@@ -288,10 +290,14 @@ class Recorder:
         )
         return outputs
 
-    def node(self, domain: str, name: str, inputs: Sequence[Any], attributes: Mapping[str, Any], outputs: int = 1) -> Any:
+    def node(
+        self, domain: str, name: str, inputs: Sequence[Any], attributes: Mapping[str, Any], outputs: int = 1
+    ) -> Any:
         """Adds a node; gives its value, or a tuple of them."""
         names = ["" if i is None else self.constant(i).name for i in inputs]
-        made = self._emit(domain, name, names, [attribute(k, v) for k, v in attributes.items() if v is not None], outputs)
+        made = self._emit(
+            domain, name, names, [attribute(k, v) for k, v in attributes.items() if v is not None], outputs
+        )
         return made[0] if outputs == 1 else tuple(made)
 
     def op(self, name: str, *inputs: Any, outputs: int = 1, **attributes: Any) -> Any:
@@ -309,7 +315,7 @@ class Recorder:
         return made[0] if outputs == 1 else tuple(made)
 
     def at(self, name: str, *unused: Any, **also_unused: Any) -> Any:
-        raise ExportError(f"g.at(\"{name}\") asks for an operator of ATen, which an ONNX file cannot hold; use g.op")
+        raise ExportError(f'g.at("{name}") asks for an operator of ATen, which an ONNX file cannot hold; use g.op')
 
     def onnxscript_op(self, function: Any, *inputs: Any, **attributes: Any) -> Any:
         from .translate import evaluate_with

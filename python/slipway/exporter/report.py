@@ -122,7 +122,9 @@ class Report:
                 lines.append(f"  {label:10} {t['name']}: {t.get('type', '')} [{shape}]")
         for axis in self.axes:
             if not axis.dynamic:
-                lines.append(f"  fixed      axis {axis.axis} of {axis.tensor} ({axis.name}) at {axis.size}, {axis.line or ''}")
+                lines.append(
+                    f"  fixed      axis {axis.axis} of {axis.tensor} ({axis.name}) at {axis.size}, {axis.line or ''}"
+                )
         lines.append(f"  verified   {self.verification}")
         for run in self.runs:
             shapes = ", ".join(f"{n} {s}" for n, s in run.inputs.items())

@@ -28,7 +28,9 @@ class Translations:
         for key, value in (table or {}).items():
             functions = list(value) if isinstance(value, (list, tuple)) else [value]
             if not functions or not all(callable(f) for f in functions):
-                raise ExportError(f"custom_translation_table: the translation of {key} must be a function, not {value!r}.")
+                raise ExportError(
+                    f"custom_translation_table: the translation of {key} must be a function, not {value!r}."
+                )
             for overload in _overloads(key):
                 self._by_operator[overload] = functions
 
@@ -155,10 +157,13 @@ class _Evaluator:
                 attributes[key] = value
         counts = attributes.pop("_outputs", None)
         count = int(counts) if counts is not None else self._outputs(schema, inputs, attributes)
-        kinds = [schema.inputs[min(i, len(schema.inputs) - 1)].type_str if schema.inputs else "" for i in range(len(inputs))]
+        kinds = [
+            schema.inputs[min(i, len(schema.inputs) - 1)].type_str if schema.inputs else "" for i in range(len(inputs))
+        ]
         like = {k: v for k, v in zip(kinds, inputs, strict=True) if isinstance(v, Value)}
         values = [
-            v if v is None or k not in like else self._recorder.like(v, like[k]) for k, v in zip(kinds, inputs, strict=True)
+            v if v is None or k not in like else self._recorder.like(v, like[k])
+            for k, v in zip(kinds, inputs, strict=True)
         ]
         attributes = {k: v for k, v in attributes.items() if v is not None}
         for key, value in attributes.items():

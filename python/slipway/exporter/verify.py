@@ -132,7 +132,9 @@ def compare(name: str, got: Any, want: np.ndarray, rtol: float, atol: float) -> 
         if want.dtype.kind in "biu":
             gross = share > 0.1
         else:
-            gross = not np.isfinite(found.max_abs_error) or (found.max_abs_error > _GROSS * scale + atol and share > 0.01)
+            gross = not np.isfinite(found.max_abs_error) or (
+                found.max_abs_error > _GROSS * scale + atol and share > 0.01
+            )
     return found, gross
 
 
@@ -177,7 +179,9 @@ def verify(
             continue
         if number == 0:
             again = [_to_array(t) for t in _call(module, arguments, tensors)]
-            if not all(np.array_equal(a, b, equal_nan=a.dtype.kind in "fc") for a, b in zip(wanted, again, strict=True)):
+            if not all(
+                np.array_equal(a, b, equal_nan=a.dtype.kind in "fc") for a, b in zip(wanted, again, strict=True)
+            ):
                 run.skipped = "PyTorch's own results differ from call to call"
                 report.verification = "not compared: the model is random"
                 report.warnings.append("PyTorch gives other results on the same input each time: nothing was compared.")
