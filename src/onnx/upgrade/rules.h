@@ -83,6 +83,8 @@ void CountOutputs(Graph& graph, NodeId id);
 void LogSoftmaxThenLoss(Graph& graph, NodeId id);
 /// Gradient is the nodes that compute it, by reverse-mode differentiation.
 void ExpandGradient(Graph& graph, NodeId id);
+/// Scan-8 had a batch in front of everything, of items that might differ in length.
+void ScanEachItem(Graph& graph, NodeId id);
 /// p of LpPool and GlobalLpPool was a float.
 void IntegerP(Graph& graph, NodeId id);
 

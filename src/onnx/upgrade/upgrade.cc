@@ -50,7 +50,7 @@ std::vector<Rule> MakeRules() {
       {"Resize", 11, ScalesToThird},
       {"Resize", 19, DropEmptyInputs},
       {"RoiAlign", 16, Default("coordinate_transformation_mode", std::string("output_half_pixel"))},
-      {"Scan", 9, Unsupported("Scan of opset 8 is not supported.\n  Export the model for opset 9 or newer.")},
+      {"Scan", 9, ScanEachItem},
       {"Scatter", 11, RenameOp("ScatterElements")},
       {"Selu", 6, All({Default("alpha", 1.6732f), Default("gamma", 1.0507f)})},
       {"Slice", 10, IntsToInput("starts", 1), "starts"},
