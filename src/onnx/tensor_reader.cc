@@ -5,6 +5,7 @@
 #include <cstring>
 #include <filesystem>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include <fmt/format.h>
@@ -36,28 +37,14 @@ namespace {
 /// everything that reads weights (packing, row copies, SIMD) does so without assuming alignment.
 constexpr size_t kCopyMisaligned = 256 << 10;
 
-/// Bits of one element in a file.
-int FileBits(DType type) {
-  switch (type) {
-    case DType::kInt4:
-    case DType::kUint4:
-    case DType::kFloat4E2M1:
-      return 4;
-    case DType::kInt2:
-    case DType::kUint2:
-      return 2;
-    default:
-      return static_cast<int>(SizeOf(type)) * 8;
-  }
-}
-
-/// Elements of 4 or 2 bits, lowest first, one to a byte; sign-extended for signed types.
-void Unpack(DType type, const uint8_t* packed, int64_t n, uint8_t* out) {
+/// Elements of 6, 4 or 2 bits, lowest first, one to a byte; sign-extended for signed types.
+void Unpack(DType type, std::span<const uint8_t> packed, int64_t n, uint8_t* out) {
   const int bits = FileBits(type);
-  const int per_byte = 8 / bits;
   const bool is_signed = type == DType::kInt4 || type == DType::kInt2;
   for (int64_t i = 0; i < n; ++i) {
-    const auto low = static_cast<uint8_t>(packed[i / per_byte] >> (i % per_byte * bits));
+    const auto at = static_cast<size_t>(i * bits / 8);
+    const int next = at + 1 < packed.size() ? packed[at + 1] : 0;
+    const auto low = static_cast<uint8_t>((packed[at] | next << 8) >> (i * bits % 8));
     const auto high = static_cast<uint8_t>(low << (8 - bits));
     out[i] = is_signed ? static_cast<uint8_t>(static_cast<int8_t>(high) >> (8 - bits))
                        : static_cast<uint8_t>(high >> (8 - bits));
@@ -196,7 +183,7 @@ Tensor TensorReader::FromRaw(const Fields& f, Bytes raw, const std::shared_ptr<c
   }
   if (bits < 8) {
     Tensor t(f.dtype, f.shape);
-    Unpack(f.dtype, reinterpret_cast<const uint8_t*>(raw.data()), f.size, t.data<uint8_t>());
+    Unpack(f.dtype, {reinterpret_cast<const uint8_t*>(raw.data()), raw.size()}, f.size, t.data<uint8_t>());
     return t;
   }
   const size_t alignment = std::min<size_t>(SizeOf(f.dtype), 8);
@@ -321,11 +308,15 @@ Tensor TensorReader::ReadTensor(Bytes tensor) {
   }
   // Everything narrower comes as int32: the value of an integer, the bits of a float; 4 and 2 bits packed to bytes.
   const int bits = FileBits(f.dtype);
-  const auto values = numbers.operator()<int64_t>(wire::kInt32Data, bits < 8 ? (f.size * bits + 7) / 8 : f.size);
-  if (bits < 8) {
+  const bool is_packed = bits == 4 || bits == 2;
+  auto values = numbers.operator()<int64_t>(wire::kInt32Data, is_packed ? (f.size * bits + 7) / 8 : f.size);
+  if (bits == 6) {
+    for (int64_t& v : values) v &= 0x3F;
+  }
+  if (is_packed) {
     const std::vector<uint8_t> packed(values.begin(), values.end());
     Tensor t(f.dtype, f.shape);
-    Unpack(f.dtype, packed.data(), f.size, t.data<uint8_t>());
+    Unpack(f.dtype, packed, f.size, t.data<uint8_t>());
     return t;
   }
   if (f.dtype == DType::kBool) return FromNumbers<bool>(f.dtype, f.shape, values);

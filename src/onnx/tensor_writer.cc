@@ -11,20 +11,16 @@ constexpr size_t kLeastExternal = 1024;
 constexpr int64_t kAlignment = 4096;
 constexpr int32_t kLocationExternal = 1;
 
-bool IsPacked(DType type) {
-  return type == DType::kInt4 || type == DType::kUint4 || type == DType::kFloat4E2M1 || type == DType::kInt2 ||
-         type == DType::kUint2;
-}
-
-/// Elements of 4 and 2 bits, lowest first.
+/// Elements of 6, 4 and 2 bits, lowest first.
 std::string PackElements(const Tensor& tensor) {
-  const int bits = tensor.dtype() == DType::kInt2 || tensor.dtype() == DType::kUint2 ? 2 : 4;
-  const int per_byte = 8 / bits;
+  const int bits = FileBits(tensor.dtype());
   const auto* elements = tensor.data<uint8_t>();
-  std::string out(static_cast<size_t>((tensor.size() + per_byte - 1) / per_byte), '\0');
+  std::string out(static_cast<size_t>((tensor.size() * bits + 7) / 8), '\0');
   for (int64_t i = 0; i < tensor.size(); ++i) {
-    const int low = elements[i] & ((1 << bits) - 1);
-    out[static_cast<size_t>(i / per_byte)] |= static_cast<char>(low << (i % per_byte * bits));
+    const auto at = static_cast<size_t>(i * bits / 8);
+    const int word = (elements[i] & ((1 << bits) - 1)) << (i * bits % 8);
+    out[at] |= static_cast<char>(word);
+    if (word > 0xFF) out[at + 1] |= static_cast<char>(word >> 8);
   }
   return out;
 }
@@ -60,7 +56,7 @@ void WriteTensor(protozero::pbf_writer& message, const std::string& name, const 
   }
   std::string packed;
   std::string_view data(static_cast<const char*>(tensor.raw()), tensor.bytes());
-  if (IsPacked(tensor.dtype())) data = packed = PackElements(tensor);
+  if (FileBits(tensor.dtype()) < 8) data = packed = PackElements(tensor);
   if (external && data.size() >= kLeastExternal) {
     WriteExternal(message, data, *external);
   } else {

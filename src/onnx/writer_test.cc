@@ -83,10 +83,10 @@ TEST(Writer, TensorsOfEveryTypeComeBack) {
         for (int64_t i = 0; i < n; ++i) t.data<std::string>()[i] = std::string("s\0t", 3) + std::to_string(i);
       } else {
         const bool is_signed = dtype == DType::kInt4 || dtype == DType::kInt2;
-        const int bits = dtype == DType::kInt2 || dtype == DType::kUint2 ? 2 : 4;
-        const bool small = is_signed || dtype == DType::kUint4 || dtype == DType::kUint2 || dtype == DType::kFloat4E2M1;
+        const int bits = FileBits(dtype);
+        const bool small = bits < 8;
         for (size_t i = 0; i < t.bytes(); ++i) {
-          const auto low = static_cast<int>(i * 7 % (1u << bits));
+          const auto low = static_cast<int>(i * 7 & ((uint64_t{1} << std::min(bits, 8)) - 1));
           const int value = is_signed && low >= 1 << (bits - 1) ? low - (1 << bits) : low;
           t.data<uint8_t>()[i] = static_cast<uint8_t>(dtype == DType::kBool ? i % 2
                                                       : small               ? static_cast<size_t>(value)
