@@ -255,6 +255,46 @@ def test_swiglu_and_flex_attention(rng):
     compare("FlexAttention", [q, k, v], domain=PREVIEW, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("seed", range(24))
+def test_attention_corners(seed):
+    """Flat and not, shared heads, masks shorter than the keys, windows, caches inside and out, what lies between."""
+    rng = np.random.default_rng(seed)
+    batch, heads, shared, queries, keys = 2, pick(rng, 2, 4), 2, int(rng.integers(1, 5)), int(rng.integers(2, 7))
+    q, k, v = (
+        floats(rng, batch, heads, queries, 4),
+        floats(rng, batch, shared, keys, 4),
+        floats(rng, batch, shared, keys, 3),
+    )
+    past = [None, None]
+    nonpad = None
+    cache = pick(rng, "none", "past", "nonpad")
+    if cache == "past":
+        past = [floats(rng, batch, shared, 3, 4), floats(rng, batch, shared, 3, 3)]
+    if cache == "nonpad":
+        nonpad = rng.integers(1, keys + 1, batch)
+    total = keys + (3 if cache == "past" else 0)
+    # A mask whose last axis is 1 may be repeated or filled up: both are "broadcast", so that none is tried here.
+    columns = total if cache == "nonpad" else int(rng.integers(2, total + 1))
+    shape = pick(rng, (queries, columns), (1, heads, queries, columns), (batch, 1, queries, columns))
+    mask = pick(rng, None, floats(rng, *shape), rng.random(shape) > 0.3)
+    attributes = {"is_causal": int(rng.integers(2)), "softcap": float(pick(rng, 0.0, 2.0))}
+    if rng.integers(2):
+        attributes |= {"left_window_size": int(rng.integers(-1, 3)), "right_window_size": int(rng.integers(-1, 3))}
+    if rng.integers(2):
+        attributes["scale"] = 0.3
+    outputs = 4 if rng.integers(2) else 1
+    if outputs == 4:
+        # With a soft cap the reference gives for mode 0 what mode 1 is: not the raw product.
+        attributes["qk_matmul_output_mode"] = int(rng.integers(1 if attributes["softcap"] else 0, 4))
+    if cache != "past" and rng.integers(2):
+        q, k, v = (x.transpose(0, 2, 1, 3).reshape(batch, x.shape[2], -1) for x in (q, k, v))
+        attributes |= {"q_num_heads": heads, "kv_num_heads": shared}
+    if cache == "nonpad":
+        outputs = 1
+        attributes.pop("qk_matmul_output_mode", None)
+    compare("Attention", [q, k, v, mask, *past, nonpad], outputs, rtol=1e-3, atol=1e-5, **attributes)
+
+
 def gradient(expression, feeds, xs, y, declared=None):
     """dy/dx for each of xs as the Gradient operator gives it, for a graph written in ONNX's text."""
     given = ", ".join(f"float[{','.join(map(str, v.shape))}] {n}" for n, v in feeds.items())
