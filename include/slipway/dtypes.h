@@ -111,7 +111,8 @@ struct SmallInt {
       value = static_cast<uint8_t>(low >> (8 - Bits));
     }
   }
-  explicit constexpr operator int64_t() const { return value; }
+  /// By the low bits alone, like the constructor: ml_dtypes leaves the others undefined.
+  explicit constexpr operator int64_t() const { return SmallInt(int64_t{value}).value; }
 };
 using Int4 = SmallInt<4, true>;
 using Uint4 = SmallInt<4, false>;

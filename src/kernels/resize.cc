@@ -6,6 +6,12 @@
 namespace slipway::kernels {
 namespace {
 
+/// An axis's size before it was rounded down, by its scale.
+double Length(const ResizeAxis& a) {
+  const double out = static_cast<double>(a.out), exact = a.scale * static_cast<double>(a.in);
+  return exact - out > 1e-5 * out && exact < out + 1 ? exact : out;
+}
+
 double Original(const ResizeAxis& a, double x) {
   const auto in = static_cast<double>(a.in), out = static_cast<double>(a.out);
   switch (a.coordinates) {
@@ -16,7 +22,7 @@ double Original(const ResizeAxis& a, double x) {
     case CoordinateMode::kPytorchHalfPixel:
       return a.out > 1 ? (x + 0.5) / a.scale - 0.5 : 0;
     case CoordinateMode::kAlignCorners:
-      return a.out > 1 ? x * (in - 1) / (out - 1) : 0;
+      return a.out > 1 ? x * (in - 1) / (Length(a) - 1) : 0;
     case CoordinateMode::kAsymmetric:
       return x / a.scale;
     default:

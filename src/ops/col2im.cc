@@ -82,25 +82,32 @@ struct Col2Im {
       taps *= block[i];
       columns *= places[i];
     }
-    const int64_t image = out.SizeFrom(2);
+    const int64_t image = out.SizeFrom(2), last = rank - 1, width = out[last + 2], row = places[last];
     c.threads().ParallelFor(out[0] * out[1], GrainFor(taps * columns * 8), [&](int64_t begin, int64_t end) {
       std::vector<Acc> sums(image);
       std::vector<int64_t> tap(rank), place(rank);
       for (int64_t p = begin; p < end; ++p) {
         std::fill(sums.begin(), sums.end(), Acc(0));
-        const T* from = c.In(0).data<T>() + p * taps * columns;
         for (int64_t t = 0; t < taps; ++t) {
           Unravel(t, block, tap);
-          for (int64_t k = 0; k < columns; ++k) {
+          // Along the last axis the window's places [first, past) put this tap inside of the image.
+          const int64_t step = strides[last], start = tap[last] * dilations[last] - pads[last];
+          const int64_t first = start >= 0 ? 0 : std::min(row, (-start + step - 1) / step);
+          const int64_t past = start >= width ? first : std::min(row, (width - start + step - 1) / step);
+          for (int64_t k = 0; k < columns; k += row) {
             Unravel(k, places, place);
             int64_t at = 0;
             bool inside = true;
-            for (int i = 0; i < rank; ++i) {
+            for (int i = 0; i < last; ++i) {
               const int64_t x = place[i] * strides[i] - pads[i] + tap[i] * dilations[i];
               inside &= x >= 0 && x < out[i + 2];
               at = at * out[i + 2] + x;
             }
-            if (inside) sums[at] = static_cast<Acc>(sums[at] + static_cast<Acc>(from[t * columns + k]));
+            if (!inside) continue;
+            const T* from = c.In(0).data<T>() + (p * taps + t) * columns + k;
+            Acc* to = sums.data() + at * width;
+            for (int64_t i = first; i < past; ++i)
+              to[start + i * step] = static_cast<Acc>(to[start + i * step] + static_cast<Acc>(from[i]));
           }
         }
         for (int64_t i = 0; i < image; ++i) c.Out(0).data<T>()[p * image + i] = static_cast<T>(sums[i]);

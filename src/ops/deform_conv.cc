@@ -137,10 +137,11 @@ struct DeformConv {
                                  tap / tap_step % kernel[i + 2] * at(window.dilations, i, 1);
             points.AddLinear(in[i + 2], static_cast<T>(base) + offset[i * places + p]);
           }
+          points.Finish();
           for (int64_t k = g * share; k < (g + 1) * share; ++k) {
             T sum = 0;
             for (int64_t i = 0; i < points.size(); ++i) {
-              if (points.index(i) >= 0) sum += points.weight(i) * x[k * image + points.index(i)];
+              sum += points.weight(i) * x[k * image + points.index(i)];
             }
             columns[(k * taps + tap) * places + p] = mask ? sum * mask[p] : sum;
           }

@@ -121,12 +121,12 @@ struct GridSample {
 
   template <class T, class C>
   T Sample(const T* image, const Taps<C>& taps) const {
-    if (mode == SampleMode::kNearest) return taps.index(0) < 0 ? T() : image[taps.index(0)];
+    if (mode == SampleMode::kNearest) return taps.size() == 0 ? T() : image[taps.index(0)];
     if constexpr (requires(T t) { static_cast<float>(t); }) {
       using Acc = std::conditional_t<std::is_same_v<T, double> || std::is_integral_v<T>, double, float>;
       Acc sum = 0;
       for (int64_t i = 0; i < taps.size(); ++i) {
-        if (taps.index(i) >= 0) sum += static_cast<Acc>(image[taps.index(i)]) * static_cast<Acc>(taps.weight(i));
+        sum += static_cast<Acc>(image[taps.index(i)]) * static_cast<Acc>(taps.weight(i));
       }
       if constexpr (std::is_integral_v<T>) {
         // Cubic weights overshoot.
@@ -165,6 +165,7 @@ struct GridSample {
       for (int64_t k = 0; k < n; ++k) at[k] = Padded(base + k - (n == 4 ? 1 : 0), size, low, high);
       taps.Add(size, n, at, weight);
     }
+    taps.Finish();
   }
 
   template <class C>

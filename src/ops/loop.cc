@@ -80,6 +80,8 @@ struct Loop {
       if (!before.element || !after.element) return after;
       return Type::SequenceOf(Either(c, *before.element, *after.element));
     }
+    // What may be missing before the first turn is there after it.
+    if (before.kind == Type::Kind::kOptional && after.known() && after.kind != before.kind) return after;
     return Either(c, before, after);
   }
 

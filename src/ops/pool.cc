@@ -196,9 +196,7 @@ struct AveragePool : WindowPool {
     if (RunHalvesInFloat(c, [&](RunContext& in_float) { Run(in_float); })) return;
     const WindowAttributes w = For(c);
     const Tensor& x = c.In(0);
-    bool dilated = false;
-    for (int64_t d : w.dilations) dilated |= d != 1;
-    if (x.dtype() == DType::kFloat && x.shape().rank() <= 4 && !dilated) {
+    if (x.dtype() == DType::kFloat && x.shape().rank() <= 4) {
       return RunChannelsLast(c, w, channels_last, [&](const float* in, const kernels::PoolShape& s, float* out) {
         kernels::AveragePool(in, s, count_padding, out, c.threads());
       });

@@ -159,11 +159,15 @@ struct Dropout {
       if (c.HasOut(1)) std::fill_n(c.Out(1).data<bool>(), x.size(), true);
       return;
     }
-    std::mt19937_64 generator = Generator(seed);
-    std::bernoulli_distribution keeps(1 - ratio);
+    // A seed gives what it gives in NumPy: ONNX's tests expect that.
+    std::mt19937 generator(seed ? static_cast<uint32_t>(static_cast<int64_t>(*seed)) : Generator(seed)());
+    const auto uniform = [&] {
+      const uint32_t high = generator() >> 5, low = generator() >> 6;
+      return (high * 67108864.0 + low) / 9007199254740992.0;
+    };
     VisitFloat(x.dtype(), [&]<class T>() {
       for (int64_t i = 0; i < x.size(); ++i) {
-        const bool keep = keeps(generator);
+        const bool keep = uniform() >= ratio;
         const auto v = static_cast<std::conditional_t<std::is_same_v<T, double>, double, float>>(x.data<T>()[i]);
         c.Out(0).data<T>()[i] = static_cast<T>(static_cast<decltype(v)>(keep ? v / (1 - ratio) : 0));
         if (c.HasOut(1)) c.Out(1).data<bool>()[i] = keep;

@@ -9,7 +9,7 @@
 namespace slipway {
 
 /// The elements of an image of any number of axes that one sampled point is made of, and their weights. Built axis by
-/// axis, outermost first; an index of -1 counts as zero.
+/// axis, outermost first; an index of -1 counts as zero, and is gone after Finish.
 template <class C>
 class Taps {
  public:
@@ -43,6 +43,16 @@ class Taps {
     const int64_t at[] = {low < 0 ? -1 : low, low + 1 >= size ? -1 : low + 1};
     const C weight[] = {1 - above, above};
     Add(size, 2, at, weight);
+  }
+
+  void Finish() {
+    int64_t kept = 0;
+    for (int64_t i = 0; i < size_; ++i) {
+      if (index_[i] < 0) continue;
+      index_[kept] = index_[i];
+      weight_[kept++] = weight_[i];
+    }
+    size_ = kept;
   }
 
  private:

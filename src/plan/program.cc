@@ -169,7 +169,11 @@ std::unique_ptr<Program::Instance> Program::MakeInstance(const Plan& plan) const
   Instance& self = *instance;
   self.values.resize(graph_->num_values());
   for (size_t v = 0; v < plan.slots.size(); ++v) {
-    if (!plan.slots[v].constant.empty()) self.values[v] = plan.slots[v].constant;
+    const Plan::Slot& slot = plan.slots[v];
+    if (!slot.constant.empty()) self.values[v] = slot.constant;
+    // An arena of no bytes is never bound: its tensors are empty.
+    if (slot.storage != kNone && plan.storages[slot.storage].place == Place::kArena)
+      self.values[v] = Tensor(slot.type.elem, slot.shape, nullptr);
   }
   self.contexts.resize(plan.steps.size());
   for (size_t s = 0; s < plan.steps.size(); ++s) {

@@ -81,6 +81,12 @@ void FloatsWantFmod(Graph& graph, NodeId id);
 void CastByName(Graph& graph, NodeId id);
 /// Split without sizes cut into as many parts as it has outputs; since opset 18 it says the number.
 void CountOutputs(Graph& graph, NodeId id);
+/// SoftmaxCrossEntropyLoss is NegativeLogLikelihoodLoss of LogSoftmax.
+void LogSoftmaxThenLoss(Graph& graph, NodeId id);
+/// Gradient is the nodes that compute it, by reverse-mode differentiation.
+void ExpandGradient(Graph& graph, NodeId id);
+/// Scan-8 had a batch in front of everything, of items that might differ in length.
+void ScanEachItem(Graph& graph, NodeId id);
 /// p of LpPool and GlobalLpPool was a float.
 void IntegerP(Graph& graph, NodeId id);
 

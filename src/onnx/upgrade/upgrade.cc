@@ -16,7 +16,10 @@ struct Rule {
   std::string_view moved = "";
 };
 
-/// In the order in which they apply to a node.
+/// Before every opset: for operators that are others put together.
+constexpr int64_t kAlways = INT64_MAX;
+
+/// In the order in which they apply to a node. Operators of other domains than ai.onnx bear theirs: "domain.Name".
 std::vector<Rule> MakeRules() {
   std::vector<Rule> rules = {
       {"BatchNormalization", 14, PlainBatchNormalization, "spatial"},
@@ -48,12 +51,13 @@ std::vector<Rule> MakeRules() {
       {"Resize", 11, ScalesToThird},
       {"Resize", 19, DropEmptyInputs},
       {"RoiAlign", 16, Default("coordinate_transformation_mode", std::string("output_half_pixel"))},
-      {"Scan", 9, Unsupported("Scan of opset 8 is not supported.\n  Export the model for opset 9 or newer.")},
+      {"Scan", 9, ScanEachItem},
       {"Scatter", 11, RenameOp("ScatterElements")},
       {"Selu", 6, All({Default("alpha", 1.6732f), Default("gamma", 1.0507f)})},
       {"Slice", 10, IntsToInput("starts", 1), "starts"},
       {"Slice", 10, IntsToInput("ends", 2), "ends"},
       {"Slice", 10, IntsToInput("axes", 3), "axes"},
+      {"SoftmaxCrossEntropyLoss", kAlways, LogSoftmaxThenLoss},
       {"Split", 13, IntsToInput("split", 1), "split"},
       {"Split", 18, CountOutputs},
       {"Tile", 6, TileOneAxis},
@@ -61,6 +65,7 @@ std::vector<Rule> MakeRules() {
       {"Upsample", 7, HeightAndWidth},
       {"Upsample", 9, FloatsToInput("scales", 1), "scales"},
       {"Upsample", 10, ScalesToThird},
+      {"ai.onnx.preview.training.Gradient", kAlways, ExpandGradient},
   };
   const auto each = [&](std::initializer_list<std::string_view> ops, int64_t before, const Apply& apply,
                         std::string_view moved = "") {
@@ -107,12 +112,12 @@ int64_t FirstOpset(const std::string& op) {
 void Upgrade(Graph& graph, NodeId id, int64_t version) {
   if (TakeApart(graph, id)) return;
   const Node& node = graph.node(id);
-  if (!node.domain.empty()) return;
-  if (const int64_t first = FirstOpset(node.op_type); version < first) {
+  const std::string op = node.domain.empty() ? node.op_type : node.domain + "." + node.op_type;
+  if (const int64_t first = FirstOpset(op); version < first) {
     FailUpgrade(Code::kBadGraph,
                 fmt::format("the model is of opset {}, but this operator came with opset {}.", version, first));
   }
-  const auto* rules = RulesOf(node.op_type);
+  const auto* rules = RulesOf(op);
   if (!rules) return;
   for (const Rule* rule : *rules) {
     if (version >= rule->before) {
@@ -120,7 +125,7 @@ void Upgrade(Graph& graph, NodeId id, int64_t version) {
       FailUpgrade(Code::kBadGraph, fmt::format("has no attribute '{}' since opset {}; the model is of opset {}.",
                                                rule->moved, rule->before, version));
     }
-    if (graph.node(id).output(0) == kNone) FailUpgrade(Code::kBadGraph, "gives no output.");
+    if (rule->before < kAlways && graph.node(id).output(0) == kNone) FailUpgrade(Code::kBadGraph, "gives no output.");
     rule->apply(graph, id);
     if (!graph.alive(id)) return;
   }

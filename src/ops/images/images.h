@@ -27,7 +27,7 @@ struct Image {
 std::optional<Image> Decode(Bytes file);
 
 /// More pixels than this are taken for a broken file.
-inline constexpr int64_t kMostPixels = int64_t{1} << 30;
+inline constexpr int64_t kMostPixels = int64_t{1} << 28;
 inline bool IsSane(int64_t width, int64_t height) {
   return width > 0 && height > 0 && width <= kMostPixels && height <= kMostPixels / width;
 }

@@ -69,9 +69,11 @@ struct Code {
 
 constexpr uint16_t kLengthBase[] = {3,  4,  5,  6,  7,  8,  9,  10, 11,  13,  15,  17,  19,  23, 27,
                                     31, 35, 43, 51, 59, 67, 83, 99, 115, 131, 163, 195, 227, 258};
-constexpr uint8_t kLengthBits[] = {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0};
-constexpr uint16_t kDistanceBase[] = {1,   2,   3,   4,   5,   7,    9,    13,   17,   25,   33,   49,   65,    97,    129,
-                                      193, 257, 385, 513, 769, 1025, 1537, 2049, 3073, 4097, 6145, 8193, 12289, 16385, 24577};
+constexpr uint8_t kLengthBits[] = {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2,
+                                   2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0};
+constexpr uint16_t kDistanceBase[] = {1,    2,    3,    4,    5,    7,    9,    13,    17,    25,
+                                      33,   49,   65,   97,   129,  193,  257,  385,   513,   769,
+                                      1025, 1537, 2049, 3073, 4097, 6145, 8193, 12289, 16385, 24577};
 constexpr int kLengths = 29, kDistances = 30;
 
 /// False at the end of what can be read.
@@ -139,7 +141,8 @@ bool Stored(BitReader& in, size_t most, std::vector<uint8_t>& out) {
 std::vector<uint8_t> Inflate(Bytes zlib, size_t most) {
   std::vector<uint8_t> out;
   constexpr size_t kHeader = 2;
-  if (zlib.size() < kHeader || (zlib[0] & 0xF) != 8 || (zlib[0] * 256 + zlib[1]) % 31 != 0 || (zlib[1] & 0x20)) return out;
+  if (zlib.size() < kHeader || (zlib[0] & 0xF) != 8 || (zlib[0] * 256 + zlib[1]) % 31 != 0 || (zlib[1] & 0x20))
+    return out;
   BitReader in(zlib.subspan(kHeader));
   for (bool last = false, good = true; !last && good && in.ok() && out.size() < most;) {
     last = in.Get(1) != 0;

@@ -1,0 +1,439 @@
+"""Operators beside ONNX's reference evaluator, on shapes, attributes and types drawn at random from a fixed seed."""
+
+import struct
+import zlib
+
+import numpy as np
+import pytest
+import slipway
+from onnx.reference import ReferenceEvaluator
+
+import onnx
+from onnx import helper
+
+TRAINING = "ai.onnx.preview.training"
+PREVIEW = "ai.onnx.preview"
+
+
+def single(op, inputs, outputs=1, opset=None, domain="", **attributes):
+    """A model of one node; an input of None is left out."""
+    names = ["" if v is None else f"x{i}" for i, v in enumerate(inputs)]
+    results = [f"y{i}" for i in range(outputs)]
+    node = helper.make_node(op, names, results, domain=domain, **attributes)
+    infos = [
+        helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(v.dtype), [None] * v.ndim)
+        for n, v in zip(names, inputs, strict=True)
+        if n
+    ]
+    graph = helper.make_graph([node], "one", infos, [onnx.ValueInfoProto(name=n) for n in results])
+    opsets = [helper.make_opsetid("", opset or 28)]
+    if domain:
+        opsets.append(helper.make_opsetid(domain, 1))
+    return helper.make_model(graph, opset_imports=opsets, ir_version=10), {
+        n: v for n, v in zip(names, inputs, strict=True) if n
+    }
+
+
+def compare(op, inputs, outputs=1, rtol=1e-4, atol=1e-5, **options):
+    model, feeds = single(op, inputs, outputs, **options)
+    want = ReferenceEvaluator(model).run(None, feeds)
+    got = slipway.InferenceSession(model.SerializeToString()).run(None, feeds)
+    for g, w in zip(got, want, strict=True):
+        # The reference computes optimizers in the type of Python's numbers.
+        w = np.asarray(w, g.dtype if options.get("domain") == TRAINING else None)
+        assert g.shape == w.shape and g.dtype == w.dtype
+        np.testing.assert_allclose(g.astype(np.float64), w.astype(np.float64), rtol=rtol, atol=atol)
+
+
+@pytest.fixture(params=range(6))
+def rng(request):
+    return np.random.default_rng(request.param)
+
+
+def floats(rng, *shape, dtype=np.float32):
+    return rng.standard_normal(shape).astype(dtype)
+
+
+def pick(rng, *choices):
+    return choices[rng.integers(len(choices))]
+
+
+def test_grid_sample(rng):
+    axes = int(rng.integers(1, 4))
+    x = floats(rng, 2, 3, *rng.integers(1, 6, axes), dtype=pick(rng, np.float32, np.float64))
+    grid = (rng.random((2, *rng.integers(1, 5, axes), axes)) * 3 - 1.5).astype(np.float32)
+    compare(
+        "GridSample",
+        [x, grid],
+        mode=pick(rng, "linear", "nearest", "cubic"),
+        padding_mode=pick(rng, "zeros", "border", "reflection"),
+        align_corners=int(rng.integers(2)),
+        rtol=1e-3,
+        atol=1e-4,
+    )
+
+
+def test_affine_grid(rng):
+    axes = int(rng.integers(2, 4))
+    size = np.array([2, 1, *rng.integers(2, 6, axes)], dtype=np.int64)
+    compare("AffineGrid", [floats(rng, 2, axes, axes + 1), size], align_corners=int(rng.integers(2)))
+
+
+def test_roi_align(rng):
+    boxes = np.sort(rng.random((4, 2, 2)) * 12 - 1, axis=1).reshape(4, 4).astype(np.float32)
+    compare(
+        "RoiAlign",
+        [floats(rng, 2, 3, 9, 7), boxes, rng.integers(0, 2, 4)],
+        mode=pick(rng, "avg", "max"),
+        output_height=int(rng.integers(1, 4)),
+        output_width=int(rng.integers(1, 4)),
+        sampling_ratio=int(rng.integers(0, 3)),
+        spatial_scale=float(pick(rng, 1.0, 0.5)),
+        coordinate_transformation_mode=pick(rng, "half_pixel", "output_half_pixel"),
+    )
+
+
+def test_col2im(rng):
+    axes = int(rng.integers(1, 4))
+    image, block = rng.integers(4, 7, axes), rng.integers(1, 3, axes)
+    strides, pads, dilations = rng.integers(1, 3, axes), rng.integers(0, 2, 2 * axes), rng.integers(1, 3, axes)
+    columns = (image + pads[:axes] + pads[axes:] - dilations * (block - 1) - 1) // strides + 1
+    x = floats(rng, 2, 3 * int(np.prod(block)), int(np.prod(columns)))
+    attributes = {"strides": strides.tolist(), "pads": pads.tolist(), "dilations": dilations.tolist()}
+    compare("Col2Im", [x, image, block], **attributes)
+
+
+def test_deform_conv(rng):
+    group, offset_group = pick(rng, 1, 2), pick(rng, 1, 2)
+    kernel, stride, pad, dilation = rng.integers(1, 4, 2), pick(rng, 1, 2), pick(rng, 0, 1), pick(rng, 1, 2)
+    out = [(7 + 2 * pad - dilation * (k - 1) - 1) // stride + 1 for k in kernel]
+    taps = int(np.prod(kernel))
+    compare(
+        "DeformConv",
+        [
+            floats(rng, 2, 4, 7, 7),
+            floats(rng, 6, 4 // group, *kernel),
+            floats(rng, 2, offset_group * taps * 2, *out),
+            pick(rng, None, floats(rng, 6)),
+            pick(rng, None, floats(rng, 2, offset_group * taps, *out)),
+        ],
+        group=group,
+        offset_group=offset_group,
+        kernel_shape=kernel.tolist(),
+        strides=[stride] * 2,
+        pads=[pad] * 4,
+        dilations=[dilation] * 2,
+        rtol=1e-3,
+        atol=1e-3,
+    )
+
+
+def test_max_unpool_undoes_max_pool(rng):
+    x = floats(rng, 2, 3, 6, 8)
+    pooled, index = ReferenceEvaluator(single("MaxPool", [x], 2, kernel_shape=[2, 2], strides=[2, 2])[0]).run(
+        None, {"x0": x}
+    )
+    compare("MaxUnpool", [pooled, index], kernel_shape=[2, 2], strides=[2, 2])
+
+
+def test_non_max_suppression(rng):
+    center = int(rng.integers(2))
+    boxes = rng.random((2, 40, 4)).astype(np.float32)
+    scores = rng.integers(0, 30, (2, 3, 40)).astype(np.float32) / 30
+    limits = [np.array([int(rng.integers(1, 12))]), np.array([rng.random()], np.float32), np.array([0.2], np.float32)]
+    compare("NonMaxSuppression", [boxes, scores, *limits], center_point_box=center)
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 4, 5, 7, 12, 17, 30, 97, 128, 401])
+def test_dft_against_numpy(length):
+    rng = np.random.default_rng(length)
+    x = rng.standard_normal((3, length, 2, 2))
+    z = x[..., 0] + 1j * x[..., 1]
+    axis = np.array(1)
+
+    def run(value, dft_length=None, **attributes):
+        size = None if dft_length is None else np.array(dft_length)
+        model, feeds = single("DFT", [value, size, axis], **attributes)
+        return slipway.InferenceSession(model.SerializeToString()).run(None, feeds)[0]
+
+    def parts(value):
+        return np.stack([value.real, value.imag], -1)
+
+    np.testing.assert_allclose(run(x), parts(np.fft.fft(z, axis=1)), atol=1e-10)
+    np.testing.assert_allclose(run(x, inverse=1), parts(np.fft.ifft(z, axis=1)), atol=1e-10)
+    np.testing.assert_allclose(run(x, length + 3), parts(np.fft.fft(z, length + 3, axis=1)), atol=1e-10)
+    real = x[..., :1]
+    half = np.fft.rfft(real[..., 0], axis=1)
+    np.testing.assert_allclose(run(real, onesided=1), parts(half), atol=1e-10)
+    back = run(parts(half), length, onesided=1, inverse=1)
+    np.testing.assert_allclose(back, real, atol=1e-10)
+
+
+def test_stft(rng):
+    n, step = int(rng.integers(3, 17)), int(rng.integers(1, 7))
+    window = pick(rng, None, rng.random(n).astype(np.float32))
+    x = floats(rng, 2, int(rng.integers(n, 60)), 1)
+    compare("STFT", [x, np.array(step), window, np.array(n)], onesided=int(rng.integers(2)), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("op", ["BlackmanWindow", "HammingWindow", "HannWindow"])
+def test_windows(op):
+    for periodic in (0, 1):
+        for elem in (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE):
+            compare(op, [np.array(11, np.int32)], periodic=periodic, output_datatype=elem, rtol=1e-2, atol=3e-3)
+
+
+def test_mel_weight_matrix(rng):
+    numbers = [np.array(v) for v in (int(rng.integers(3, 20)), 512, 16000)]
+    edges = [np.array(v, np.float32) for v in (0.0, pick(rng, 8000.0, 4000.0))]
+    compare("MelWeightMatrix", [*numbers, *edges])
+
+
+@pytest.mark.parametrize("op", ["NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss"])
+def test_losses(op, rng):
+    shape = [3, 5, *rng.integers(1, 4, rng.integers(0, 3))]
+    target = rng.integers(0, 5, [3, *shape[2:]]).astype(pick(rng, np.int32, np.int64))
+    attributes = {"reduction": pick(rng, "none", "sum", "mean")}
+    if rng.integers(2):
+        attributes["ignore_index"] = 2
+    weights = pick(rng, None, rng.random(5).astype(np.float32) + 0.1)
+    outputs = 2 if op.startswith("Softmax") else 1
+    compare(op, [floats(rng, *shape), target, weights], outputs, **attributes)
+
+
+def test_optimizers(rng):
+    rate, steps = np.array(0.1, np.float32), np.array(int(rng.integers(0, 3)))
+    x, g, s = (floats(rng, 3, 2) for _ in range(3))
+    v = np.abs(floats(rng, 3, 2))
+    options = {"domain": TRAINING, "norm_coefficient": 0.01}
+    compare("Adagrad", [rate, steps, x, g, v], 2, epsilon=1e-4, decay_factor=0.1, **options)
+    compare("Adam", [rate, steps, x, g, s, v], 3, alpha=0.9, beta=0.99, epsilon=1e-4, **options)
+    mode = pick(rng, "standard", "nesterov")
+    compare("Momentum", [rate, steps, x, g, s], 2, alpha=0.9, beta=0.8, mode=mode, **options)
+
+
+def test_linear_attention(rng):
+    heads, share, size, value_size, tokens = 2, pick(rng, 1, 2), 3, 4, 5
+    rule = pick(rng, "linear", "gated", "delta", "gated_delta")
+    decay = -rng.random((2, tokens, pick(rng, heads, heads * size))).astype(np.float32)
+    beta = rng.random((2, tokens, pick(rng, heads, 1))).astype(np.float32)
+    compare(
+        "LinearAttention",
+        [
+            floats(rng, 2, tokens, heads * share * size),
+            floats(rng, 2, tokens, heads * size),
+            floats(rng, 2, tokens, heads * value_size),
+            pick(rng, None, floats(rng, 2, heads, size, value_size)),
+            decay if rule.startswith("gated") else None,
+            beta if rule.endswith("delta") else None,
+        ],
+        2,
+        q_num_heads=heads * share,
+        kv_num_heads=heads,
+        update_rule=rule,
+        rtol=1e-3,
+        atol=1e-4,
+    )
+
+
+def test_causal_conv_with_state(rng):
+    length, taps = int(rng.integers(1, 8)), int(rng.integers(1, 5))
+    inputs = [
+        floats(rng, 2, 3, length),
+        floats(rng, 3, 1, taps),
+        pick(rng, None, floats(rng, 3)),
+        pick(rng, None, floats(rng, 2, 3, taps - 1)),
+    ]
+    compare("CausalConvWithState", inputs, 2, activation=pick(rng, "none", "silu", "swish"))
+
+
+def test_swiglu_and_flex_attention(rng):
+    compare("SwiGLU", [floats(rng, 3, 4), floats(rng, 3, 4)], alpha=float(pick(rng, 1.0, 1.7)))
+    heads = 4
+    q, k, v = floats(rng, 2, heads, 3, 8), floats(rng, 2, pick(rng, 4, 2), 5, 8), None
+    v = floats(rng, 2, k.shape[1], 5, 6)
+    compare("FlexAttention", [q, k, v], domain=PREVIEW, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_attention_corners(seed):
+    """Flat and not, shared heads, masks shorter than the keys, windows, caches inside and out, what lies between."""
+    rng = np.random.default_rng(seed)
+    batch, heads, shared, queries, keys = 2, pick(rng, 2, 4), 2, int(rng.integers(1, 5)), int(rng.integers(2, 7))
+    q, k, v = (
+        floats(rng, batch, heads, queries, 4),
+        floats(rng, batch, shared, keys, 4),
+        floats(rng, batch, shared, keys, 3),
+    )
+    past = [None, None]
+    nonpad = None
+    cache = pick(rng, "none", "past", "nonpad")
+    if cache == "past":
+        past = [floats(rng, batch, shared, 3, 4), floats(rng, batch, shared, 3, 3)]
+    if cache == "nonpad":
+        nonpad = rng.integers(1, keys + 1, batch)
+    total = keys + (3 if cache == "past" else 0)
+    # A mask whose last axis is 1 may be repeated or filled up: both are "broadcast", so that none is tried here.
+    columns = total if cache == "nonpad" else int(rng.integers(2, total + 1))
+    shape = pick(rng, (queries, columns), (1, heads, queries, columns), (batch, 1, queries, columns))
+    mask = pick(rng, None, floats(rng, *shape), rng.random(shape) > 0.3)
+    attributes = {"is_causal": int(rng.integers(2)), "softcap": float(pick(rng, 0.0, 2.0))}
+    if rng.integers(2):
+        attributes |= {"left_window_size": int(rng.integers(-1, 3)), "right_window_size": int(rng.integers(-1, 3))}
+    if rng.integers(2):
+        attributes["scale"] = 0.3
+    outputs = 4 if rng.integers(2) else 1
+    if outputs == 4:
+        # With a soft cap the reference gives for mode 0 what mode 1 is: not the raw product.
+        attributes["qk_matmul_output_mode"] = int(rng.integers(1 if attributes["softcap"] else 0, 4))
+    if cache != "past" and rng.integers(2):
+        q, k, v = (x.transpose(0, 2, 1, 3).reshape(batch, x.shape[2], -1) for x in (q, k, v))
+        attributes |= {"q_num_heads": heads, "kv_num_heads": shared}
+    if cache == "nonpad":
+        outputs = 1
+        attributes.pop("qk_matmul_output_mode", None)
+    compare("Attention", [q, k, v, mask, *past, nonpad], outputs, rtol=1e-3, atol=1e-5, **attributes)
+
+
+def gradient(expression, feeds, xs, y, declared=None):
+    """dy/dx for each of xs as the Gradient operator gives it, for a graph written in ONNX's text."""
+    given = ", ".join(f"float[{','.join(map(str, v.shape))}] {n}" for n, v in feeds.items())
+    model = onnx.parser.parse_model(
+        f'<ir_version: 10, opset_import: ["" : 18, "{TRAINING}" : 1]> g ({given}) => (float {y}) {{ {expression} }}'
+    )
+    names = [f"d_{x}" for x in xs]
+    node = helper.make_node("Gradient", xs, names, domain=TRAINING, xs=xs, y=y, name="g")
+    model.graph.node.append(node)
+    model.graph.output.extend(onnx.ValueInfoProto(name=n) for n in names)
+    del model.graph.output[0]
+    return slipway.InferenceSession(model.SerializeToString()).run(None, feeds)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "y = MatMul(a, b)",
+        "t = MatMul(a, b) s = Softmax(t) y = Log(s)",
+        "t = Gemm<transA = 0, alpha = 0.5>(a, b) y = Tanh(t)",
+        "t = MatMul(a, b) s = Sigmoid(t) u = Exp(s) y = Div(u, t)",
+        "t = MatMul(a, b) s = Mul(t, t) y = ReduceMean(s)",
+        "t = MatMul(a, b) s = Relu(t) u = Transpose<perm = [1, 0]>(s) y = LogSoftmax(u)",
+        "s = Sqrt(a) t = MatMul(s, b) u = Erf(t) y = Sum(u, t)",
+    ],
+)
+def test_gradient_against_differences(expression):
+    rng = np.random.default_rng(3)
+    feeds = {"a": rng.random((3, 4)).astype(np.float32) + 0.5, "b": rng.random((4, 2)).astype(np.float32) + 0.5}
+    got = gradient(expression, feeds, ["a", "b"], "y")
+    model = onnx.parser.parse_model(
+        f'<ir_version: 10, opset_import: ["" : 18]> g (double[3,4] a, double[4,2] b) => (double y) {{ {expression} }}'
+    )
+    reference = ReferenceEvaluator(model)
+    wide = {n: v.astype(np.float64) for n, v in feeds.items()}
+    for name, have in zip(("a", "b"), got, strict=True):
+        for at in np.ndindex(wide[name].shape):
+            ends = []
+            for step in (1e-5, -1e-5):
+                moved = {n: v.copy() for n, v in wide.items()}
+                moved[name][at] += step
+                ends.append(np.sum(reference.run(None, moved)[0]))
+            np.testing.assert_allclose(have[at], (ends[0] - ends[1]) / 2e-5, rtol=2e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("op", "inputs", "attributes", "message"),
+    [
+        ("GridSample", [np.zeros((1, 1, 2, 2), np.float32), np.zeros((1, 2, 2, 3), np.float32)], {}, "coordinates"),
+        ("NonMaxSuppression", [np.zeros((1, 2, 4), np.float32), np.zeros((1, 1, 3), np.float32)], {}, "shape"),
+        ("DFT", [np.zeros((1, 4, 3), np.float32)], {}, "real"),
+        ("STFT", [np.zeros((1, 4, 1), np.float32), np.array(0)], {}, "frame_step"),
+        ("RoiAlign", [np.zeros((1, 1, 2, 2), np.float32), np.zeros((1, 4), np.float32), np.array([7])], {}, "range"),
+        ("MaxUnpool", [np.zeros((1, 1, 2), np.float32), np.array([[[0, 9]]])], {"kernel_shape": [1]}, "index 9"),
+        ("NegativeLogLikelihoodLoss", [np.zeros((1, 2), np.float32), np.array([5])], {}, "target 5"),
+        ("HannWindow", [np.array(-1)], {}, "size is -1"),
+    ],
+)
+def test_bad_inputs_are_named(op, inputs, attributes, message):
+    model, feeds = single(op, inputs, **attributes)
+    with pytest.raises(slipway.errors.Error, match=message):
+        slipway.InferenceSession(model.SerializeToString()).run(None, feeds)
+
+
+def decode(data, pixel_format="RGB"):
+    model, feeds = single("ImageDecoder", [np.frombuffer(data, np.uint8)], pixel_format=pixel_format)
+    return slipway.InferenceSession(model.SerializeToString()).run(None, feeds)[0]
+
+
+def png(rng, samples, depth, color, palette=None):
+    """A PNG file of samples [height, width, channels] below 2 ** depth, each row with a filter drawn at random."""
+    height, width, channels = samples.shape
+    if depth == 16:
+        rows = samples.astype(">u2").reshape(height, -1).view(np.uint8)
+    else:
+        bits = (samples.reshape(height, -1, 1) >> np.arange(depth)[::-1]) & 1
+        rows = np.packbits(bits.reshape(height, -1).astype(np.uint8), axis=1)
+    step = max(1, channels * depth // 8)
+    above, out = np.zeros(rows.shape[1], np.int64), bytearray()
+    for row in rows.astype(np.int64):
+        kind = int(rng.integers(5))
+        left = np.concatenate([np.zeros(step, np.int64), row])[: len(row)]
+        corner = np.concatenate([np.zeros(step, np.int64), above])[: len(row)]
+        estimate = left + above - corner
+        a, b, c = abs(estimate - left), abs(estimate - above), abs(estimate - corner)
+        paeth = np.where((a <= b) & (a <= c), left, np.where(b <= c, above, corner))
+        guess = [0 * row, left, above, (left + above) // 2, paeth][kind]
+        out += bytes([kind]) + ((row - guess) % 256).astype(np.uint8).tobytes()
+        above = row
+
+    def chunk(name, body):
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+    header = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0)
+    colors = chunk(b"PLTE", palette.tobytes()) if palette is not None else b""
+    packed = zlib.compress(bytes(out), int(rng.integers(0, 10)))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + colors + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    ("color", "depth"),
+    [(0, d) for d in (1, 2, 4, 8, 16)] + [(3, d) for d in (1, 2, 4, 8)] + [(c, d) for c in (2, 4, 6) for d in (8, 16)],
+)
+def test_png(color, depth):
+    rng = np.random.default_rng(color * 16 + depth)
+    channels = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[color]
+    samples = rng.integers(0, 2**depth, (13, 37, channels))
+    palette = rng.integers(0, 256, (2**depth, 3), np.uint8) if color == 3 else None
+    image = decode(png(rng, samples, depth, color, palette))
+    if color == 3:
+        want = palette[samples[..., 0]]
+    else:
+        want = samples >> 8 if depth == 16 else samples * 255 // (2**depth - 1)
+        want = want[..., :3] if color in (2, 6) else np.repeat(want[..., :1], 3, -1)
+    np.testing.assert_array_equal(image, want)
+
+
+def test_bmp_and_pnm():
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (5, 7, 3), np.uint8)
+    rows = b"".join(row.tobytes().ljust(24, b"\0") for row in image[::-1, :, ::-1])
+    info = struct.pack("<IiiHHIIiiII", 40, 7, 5, 1, 24, 0, len(rows), 0, 0, 0, 0)
+    bmp = b"BM" + struct.pack("<IHHI", 54 + len(rows), 0, 0, 54) + info + rows
+    np.testing.assert_array_equal(decode(bmp), image)
+    np.testing.assert_array_equal(decode(bmp, "BGR"), image[..., ::-1])
+    np.testing.assert_array_equal(decode(b"P6 # a comment\n7 5\n255\n" + image.tobytes()), image)
+    text = " ".join(map(str, image.ravel()))
+    np.testing.assert_array_equal(decode(f"P3\n7 5\n255\n{text}\n".encode()), image)
+    bits = rng.integers(0, 2, (5, 7), np.uint8)
+    want = (1 - bits[..., None]) * np.uint8(255)
+    np.testing.assert_array_equal(decode(b"P4 7 5\n" + np.packbits(bits, axis=1).tobytes(), "Grayscale"), want)
+
+
+def test_broken_images_have_no_pixels():
+    rng = np.random.default_rng(0)
+    whole = png(rng, rng.integers(0, 256, (9, 9, 3)), 8, 2)
+    for data in (b"", b"P6", b"BM", whole[:40], b"\xff\xd8\xff\xe0 no picture", b"nothing known", b"P5 9 9 255\n"):
+        assert decode(data).shape == (0, 0, 3)
+    for _ in range(200):
+        broken = bytearray(whole)
+        broken[int(rng.integers(8, len(whole)))] ^= 1 << int(rng.integers(8))
+        assert decode(bytes(broken)).ndim == 3
