@@ -77,6 +77,8 @@ void HeightAndWidth(Graph& graph, NodeId id);
 /// Inputs of Resize that are not used were empty tensors.
 void DropEmptyInputs(Graph& graph, NodeId id);
 void CastByName(Graph& graph, NodeId id);
+/// LabelEncoder-1 mapped strings to their places in a list, or the other way round, as CategoryMapper does.
+void ClassesToCategories(Graph& graph, NodeId id);
 /// Split without sizes cut into as many parts as it has outputs; since opset 18 it says the number.
 void CountOutputs(Graph& graph, NodeId id);
 /// p of LpPool and GlobalLpPool was a float.

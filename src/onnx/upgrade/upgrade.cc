@@ -33,6 +33,7 @@ std::vector<Rule> MakeRules() {
       {"GridSample", 20, RenameValue("mode", "bilinear", "linear")},
       {"GridSample", 20, RenameValue("mode", "bicubic", "cubic")},
       {"GroupNormalization", 21, ScalePerChannel},
+      {"LabelEncoder", 2, ClassesToCategories},
       {"LpPool", 2, IntegerP},
       {"PRelu", 7, AlignSlope},
       {"Pad", 2,
@@ -106,7 +107,7 @@ int64_t FirstOpset(const std::string& op) {
 
 void Upgrade(Graph& graph, NodeId id, int64_t version) {
   const Node& node = graph.node(id);
-  if (!node.domain.empty()) return;
+  if (!node.domain.empty() && node.domain != kMlDomain) return;
   if (const int64_t first = FirstOpset(node.op_type); version < first) {
     FailUpgrade(Code::kBadGraph,
                 fmt::format("the model is of opset {}, but this operator came with opset {}.", version, first));
