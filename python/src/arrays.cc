@@ -3,6 +3,7 @@
 #define NPY_NO_DEPRECATED_API NPY_2_0_API_VERSION
 #define NPY_TARGET_VERSION NPY_1_25_API_VERSION
 #include <fmt/format.h>
+#include <nanobind/stl/string.h>
 #include <numpy/arrayobject.h>
 
 #include <array>

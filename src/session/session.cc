@@ -1,6 +1,7 @@
 #include "slipway/session.h"
 
 #include <algorithm>
+#include <optional>
 #include <unordered_map>
 
 #include <fmt/format.h>
@@ -24,6 +25,7 @@ struct Session::State {
   std::vector<ValueInfo> inputs, outputs, overridable;
   std::unordered_map<std::string, size_t> input_index, output_index;
   std::vector<Value> defaults;  // by position among the graph's inputs; empty for those that must be fed
+  std::vector<Type> types;      // of the graph's inputs
   std::string label;            // "bert.onnx: " or ""
   Threads threads;
   std::unique_ptr<Program> program;
@@ -31,6 +33,7 @@ struct Session::State {
   [[noreturn]] void Fail(const std::string& message) const { throw Error(Code::kInvalidArgument, label + message); }
   std::vector<Value> Arrange(const Inputs& given) const;
   void CheckInput(const ValueInfo& info, const Value& value) const;
+  Value Adapt(const std::string& name, const Type& want, const Value& value) const;
 };
 
 namespace {
@@ -47,6 +50,28 @@ auto Labelled(const std::string& label, F&& f) {
   } catch (const std::bad_alloc&) {
     throw Error(Code::kOutOfMemory, label + "not enough memory");
   }
+}
+
+/// A map's value in the type that is wanted, where it is one or goes there without loss of kind: float, double and int64
+/// become floats, nothing else changes.
+std::optional<Value> AdaptNumber(const Type& want, const Value& v) {
+  if (!v.is_tensor() || want.kind != Type::Kind::kTensor) return std::nullopt;
+  const Tensor& t = v.tensor();
+  if (t.dtype() == want.elem) return v;
+  const bool to_float = want.elem == DType::kFloat || want.elem == DType::kDouble;
+  if (t.size() != 1 || !to_float) return std::nullopt;
+  double number = 0;
+  if (t.dtype() == DType::kDouble) {
+    number = *t.data<double>();
+  } else if (t.dtype() == DType::kFloat) {
+    number = *t.data<float>();
+  } else if (t.dtype() == DType::kInt64) {
+    number = static_cast<double>(*t.data<int64_t>());
+  } else {
+    return std::nullopt;
+  }
+  if (want.elem == DType::kDouble) return Value(Tensor::From<double>({}, {number}));
+  return Value(Tensor::From<float>({}, {static_cast<float>(number)}));
 }
 
 /// Since IR version 4 an initializer that is listed as an input is a default, not a constant. Makes inputs of them, and
@@ -88,6 +113,7 @@ Session::State::State(CompiledModel from, const SessionOptions& options)
   for (size_t i = 0; i < graph.inputs.size(); ++i) {
     const Graph::ValueInfo& value = graph.value(graph.inputs[i]);
     (defaults[i].empty() ? inputs : overridable).push_back(ToValueInfo(value.name, value.type));
+    types.push_back(value.type);
     input_index[value.name] = i;
   }
   for (size_t i = 0; i < graph.outputs.size(); ++i) {
@@ -130,6 +156,33 @@ void Session::State::CheckInput(const ValueInfo& want, const Value& value) const
   }
 }
 
+/// A map as the model declares it, wherever one stands in the value: plain numbers take the type of its values, and an
+/// empty map the type of its keys.
+Value Session::State::Adapt(const std::string& name, const Type& want, const Value& value) const {
+  if (value.is_sequence() && want.kind == Type::Kind::kSequence && want.element) {
+    if (want.element->kind != Type::Kind::kMap) return value;
+    Sequence out;
+    for (const Value& v : value.sequence()) out.push_back(Adapt(name, *want.element, v));
+    return out;
+  }
+  if (want.kind != Type::Kind::kMap) return value;
+  const auto fail = [&] { Fail(fmt::format("input '{}' wants {}, got {}.", name, TypeName(want), TypeName(TypeOf(value)))); };
+  if (!value.is_map()) fail();
+  return std::visit(
+      [&](const auto& map) -> Value {
+        using Key = typename std::decay_t<decltype(map)>::key_type;
+        if (map.empty()) return want.elem == DType::kString ? Map(std::map<std::string, Value>()) : Map();
+        if (want.elem != kDTypeOf<Key>) fail();
+        std::decay_t<decltype(map)> out;
+        for (const auto& [key, item] : map) out.emplace(key, AdaptNumber(*want.element, item).value_or(Value()));
+        for (const auto& [key, item] : out) {
+          if (item.empty()) fail();
+        }
+        return Map(std::move(out));
+      },
+      value.map());
+}
+
 std::vector<Value> Session::State::Arrange(const Inputs& given) const {
   std::vector<Value> values = defaults;
   std::vector<bool> have(values.size());
@@ -142,7 +195,7 @@ std::vector<Value> Session::State::Arrange(const Inputs& given) const {
     if (have[i]) Fail(fmt::format("input '{}' is given twice.", name));
     have[i] = true;
     CheckInput(i < inputs.size() ? inputs[i] : overridable[i - inputs.size()], value);
-    values[i] = value;
+    values[i] = Adapt(name, types[i], value);
   }
   for (size_t i = 0; i < inputs.size(); ++i) {
     if (!have[i] && !inputs[i].type.starts_with("optional"))

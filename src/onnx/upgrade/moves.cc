@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cctype>
+#include <numeric>
 
 #include "onnx/upgrade/rules.h"
 
@@ -176,6 +177,17 @@ Apply All(std::vector<Apply> rules) {
   return [rules = std::move(rules)](Graph& g, NodeId id) {
     for (const Apply& rule : rules) rule(g, id);
   };
+}
+
+void ClassesToCategories(Graph& g, NodeId id) {
+  Node& node = g.node(id);
+  const std::vector<std::string> classes = node.attributes.Strings("classes_strings");
+  std::vector<int64_t> places(classes.size());
+  std::iota(places.begin(), places.end(), 0);
+  node.op_type = "CategoryMapper";
+  node.attributes.Remove("classes_strings");
+  node.attributes.Set("cats_strings", classes);
+  node.attributes.Set("cats_int64s", std::move(places));
 }
 
 void CastByName(Graph& g, NodeId id) {

@@ -79,6 +79,8 @@ void DropEmptyInputs(Graph& graph, NodeId id);
 /// Mod of floats was for fmod 1 alone.
 void FloatsWantFmod(Graph& graph, NodeId id);
 void CastByName(Graph& graph, NodeId id);
+/// LabelEncoder-1 mapped strings to their places in a list, or the other way round, as CategoryMapper does.
+void ClassesToCategories(Graph& graph, NodeId id);
 /// Split without sizes cut into as many parts as it has outputs; since opset 18 it says the number.
 void CountOutputs(Graph& graph, NodeId id);
 /// SoftmaxCrossEntropyLoss is NegativeLogLikelihoodLoss of LogSoftmax.

@@ -36,6 +36,7 @@ std::vector<Rule> MakeRules() {
       {"GridSample", 20, RenameValue("mode", "bilinear", "linear")},
       {"GridSample", 20, RenameValue("mode", "bicubic", "cubic")},
       {"GroupNormalization", 21, ScalePerChannel},
+      {"LabelEncoder", 2, ClassesToCategories},
       {"LpPool", 2, IntegerP},
       {"Mod", 28, FloatsWantFmod},
       {"PRelu", 7, AlignSlope},
@@ -112,7 +113,9 @@ int64_t FirstOpset(const std::string& op) {
 void Upgrade(Graph& graph, NodeId id, int64_t version) {
   if (TakeApart(graph, id)) return;
   const Node& node = graph.node(id);
-  const std::string op = node.domain.empty() ? node.op_type : node.domain + "." + node.op_type;
+  // No operator of ai.onnx.ml bears a name that ai.onnx has too.
+  const bool plain = node.domain.empty() || node.domain == kMlDomain;
+  const std::string op = plain ? node.op_type : node.domain + "." + node.op_type;
   if (const int64_t first = FirstOpset(op); version < first) {
     FailUpgrade(Code::kBadGraph,
                 fmt::format("the model is of opset {}, but this operator came with opset {}.", version, first));
