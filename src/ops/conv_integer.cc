@@ -1,3 +1,4 @@
+#include "ops/quant_ops.h"
 #include "ops/conv_shape.h"
 #include "ops/int_conv.h"
 #include "ops/shape_math.h"

@@ -1,4 +1,5 @@
 #include "ops/op.h"
+#include "ops/quant_ops.h"
 
 #include <cstdlib>
 #include <unordered_map>
@@ -9,6 +10,7 @@ std::span<const OpDef* const> AllOps() {
   static const std::vector<const OpDef*> all = {
 #define OP(Name) &k##Name,
 #include "ops/ops.inc"
+#include "ops/quant_ops.inc"
 #undef OP
   };
   return all;

@@ -2,6 +2,7 @@
 
 #include "core/dtype_visit.h"
 #include "kernels/quant/quantize.h"
+#include "ops/quant_ops.h"
 #include "ops/dynamic_quantization.h"
 #include "ops/epilogue.h"
 #include "ops/int_product.h"
