@@ -72,3 +72,17 @@ class NativeSession:
         options: RunOptions | None = None,
         profile: list | None = None,
     ) -> list[Any]: ...
+
+class DynamicQuantization:
+    def __init__(self) -> None: ...
+    signed_weights: bool
+    symmetric: bool
+    per_channel: bool
+    reduce_range: bool
+    constant_b_only: bool
+    subgraphs: bool
+    op_types: list[str]
+    nodes: list[str]
+    exclude_nodes: list[str]
+
+def quantize_dynamic(input: str | bytes, output: str, options: DynamicQuantization, external_data: bool) -> int: ...

@@ -1,5 +1,5 @@
-#include "ops/quant_ops.h"
 #include "ops/int_product.h"
+#include "ops/quant_ops.h"
 #include "ops/shape_math.h"
 
 namespace slipway {
@@ -82,8 +82,7 @@ struct DynamicQuantizeLSTM {
     Value values[3];
     for (const int i : {kWeights, kRecurrence}) {
       const int scale = i == kWeights ? 8 : 10;
-      values[i] = weights[i].dtype() == DType::kFloat ? weights[i]
-                                                      : Dequantized(c.In(i), c.In(scale), c.In(scale + 1));
+      values[i] = weights[i].dtype() == DType::kFloat ? weights[i] : Dequantized(c.In(i), c.In(scale), c.In(scale + 1));
       inner.in[i] = &values[i];
     }
     inner.in.resize(kInputs);

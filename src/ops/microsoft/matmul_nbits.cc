@@ -3,8 +3,8 @@
 #include "kernels/gemm/gemm.h"
 #include "kernels/gemm/scratch.h"
 #include "kernels/quant/nbits.h"
-#include "ops/quant_ops.h"
 #include "ops/in_float.h"
+#include "ops/quant_ops.h"
 #include "ops/shape_math.h"
 
 namespace slipway {
@@ -66,13 +66,14 @@ struct MatMulNBits {
     if (y.size() == 0) return;
     const int64_t m = y.size() / n;
     const std::vector<float> zeros = ZeroPoints(c);
-    const kernels::BlockRows rows = {c.In(1).data<uint8_t>(), c.In(2).data<float>(), zeros.data(), static_cast<int>(bits),
-                                     block_size,              blocks(),              k};
+    const kernels::BlockRows rows = {
+        c.In(1).data<uint8_t>(), c.In(2).data<float>(), zeros.data(), static_cast<int>(bits), block_size, blocks(), k};
     const float* bias = c.Has(5) ? c.In(5).data<float>() : nullptr;
     if (c.Has(4)) return RunGrouped(c, rows, m, bias);
     constexpr int64_t kFewRows = 4;
     if (m <= kFewRows) return RunDots(c, rows, m, bias);
-    RunColumns(c, m, bias, [&](int64_t column, float* out) { kernels::DequantizeBlocks(rows, column, out); }, a);
+    RunColumns(
+        c, m, bias, [&](int64_t column, float* out) { kernels::DequantizeBlocks(rows, column, out); }, a);
   }
 
  private:
@@ -95,8 +96,7 @@ struct MatMulNBits {
     for (int64_t i = 0; i < n; ++i) {
       const uint8_t* row = c.In(3).data<uint8_t>() + i * stride;
       for (int64_t b = 0; b < blocks(); ++b)
-        out[i * blocks() + b] =
-            static_cast<float>(row[b / per_byte] >> (b % per_byte * bits) & ((1 << bits) - 1));
+        out[i * blocks() + b] = static_cast<float>(row[b / per_byte] >> (b % per_byte * bits) & ((1 << bits) - 1));
     }
     return out;
   }
@@ -155,10 +155,7 @@ struct MatMulNBits {
     RunColumns(c, m, bias, dequantize, c.In(0));
   }
 };
-const OpDef kMicrosoftMatMulNBits = Define<MatMulNBits>({.name = "MatMulNBits",
-                                                         .domain = kMicrosoftDomain,
-                                                         .min_inputs = 3,
-                                                         .max_inputs = 6,
-                                                         .types = kFloatTypes});
+const OpDef kMicrosoftMatMulNBits = Define<MatMulNBits>(
+    {.name = "MatMulNBits", .domain = kMicrosoftDomain, .min_inputs = 3, .max_inputs = 6, .types = kFloatTypes});
 
 }  // namespace slipway

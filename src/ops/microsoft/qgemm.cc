@@ -1,9 +1,9 @@
 #include <algorithm>
 #include <cmath>
 
-#include "ops/quant_ops.h"
 #include "ops/arithmetic.h"
 #include "ops/int_product.h"
+#include "ops/quant_ops.h"
 #include "ops/shape_math.h"
 
 namespace slipway {
@@ -61,10 +61,11 @@ struct QGemm {
     std::vector<float> scales(c.In(4).data<float>(), c.In(4).data<float>() + c.In(4).size());
     for (float& s : scales) s = by * s / (c.Has(7) ? *c.In(7).data<float>() : 1.0f);
     using Kind = kernels::IntResult::Kind;
-    kernels::IntResult result = {
-        .kind = !c.Has(7) ? Kind::kFloat : y.dtype() == DType::kInt8 ? Kind::kInt8 : Kind::kUint8,
-        .scale = {scales.data(), scales.size() > 1},
-        .zero = c.Has(8) ? ToInt32s(&c.In(8))[0] : 0};
+    kernels::IntResult result = {.kind = !c.Has(7)                   ? Kind::kFloat
+                                         : y.dtype() == DType::kInt8 ? Kind::kInt8
+                                                                     : Kind::kUint8,
+                                 .scale = {scales.data(), scales.size() > 1},
+                                 .zero = c.Has(8) ? ToInt32s(&c.In(8))[0] : 0};
     const int64_t n = y.shape()[1];
     std::vector<int32_t> bias;
     if (c.Has(6)) {

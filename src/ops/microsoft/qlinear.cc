@@ -2,8 +2,8 @@
 #include <array>
 
 #include "kernels/quant/quantize.h"
-#include "ops/quant_ops.h"
 #include "ops/op.h"
+#include "ops/quant_ops.h"
 #include "ops/shape_math.h"
 
 namespace slipway {
@@ -162,11 +162,8 @@ constexpr QLinearForm kMaxPoolForm = {.inner = "MaxPool", .domain = kSlipwayDoma
 
 template <const QLinearForm& F>
 constexpr OpDef Def(std::string_view name, int min_inputs, int max_inputs, TypeSet types = kBytes) {
-  return Define<QLinear<F>>({.name = name,
-                             .domain = kMicrosoftDomain,
-                             .min_inputs = min_inputs,
-                             .max_inputs = max_inputs,
-                             .types = types});
+  return Define<QLinear<F>>(
+      {.name = name, .domain = kMicrosoftDomain, .min_inputs = min_inputs, .max_inputs = max_inputs, .types = types});
 }
 
 }  // namespace
