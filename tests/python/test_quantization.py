@@ -1,12 +1,12 @@
 """slipway.quantization: the API is onnxruntime's; results stay near those of the float model."""
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
-
 import slipway as ort
 from slipway.quantization import QuantType, quantize_dynamic
+
+import onnx
+from onnx import TensorProto, helper, numpy_helper
 
 
 @pytest.fixture
