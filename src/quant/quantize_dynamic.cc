@@ -128,7 +128,7 @@ class DynamicQuantizer {
   bool RewriteGather(NodeId id) {
     const Node& node = graph_.node(id);
     if (!Weight(node.input(0))) return false;
-    const Bytes table = OfWeight(node.input(0), -1);
+    const Bytes table = OfTable(node.input(0));
     const ValueId taken = Add(id, "Gather", {table.values, node.input(1)}, node.attributes, "quantized");
     Replace(id, Add(id, "DequantizeLinear", {taken, table.scale, table.zero}, {}, "dequantized"));
     return true;
@@ -168,6 +168,17 @@ class DynamicQuantizer {
     const Bytes bytes = {Constant(v, "quantized", q.values), Constant(v, "scale", q.scale),
                          Constant(v, "zero_point", q.zero)};
     weights_.emplace(key, bytes);
+    return bytes;
+  }
+
+  /// A table is no factor of a product: all 256 numbers count, from its least to its largest.
+  Bytes OfTable(ValueId v) {
+    if (const auto found = tables_.find(v); found != tables_.end()) return found->second;
+    const QuantizedWeight q =
+        QuantizeWeight(*graph_.Constant(v), {.is_signed = false, .symmetric = false, .reduced = false}, -1);
+    const Bytes bytes = {Constant(v, "table", q.values), Constant(v, "table_scale", q.scale),
+                         Constant(v, "table_zero_point", q.zero)};
+    tables_.emplace(v, bytes);
     return bytes;
   }
 
@@ -214,6 +225,7 @@ class DynamicQuantizer {
   Graph& graph_;
   const DynamicQuantization& options_;
   std::map<std::tuple<ValueId, int, bool>, Bytes> weights_;
+  std::map<ValueId, Bytes> tables_;
   std::map<ValueId, Bytes> activations_;
 };
 

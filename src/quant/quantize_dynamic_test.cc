@@ -60,7 +60,7 @@ Model Sample() {
   return model;
 }
 
-std::vector<Value> Run(const Graph& graph) {
+std::vector<Value> RunSample(const Graph& graph) {
   const Threads threads(1);
   std::vector<Value> values(graph.num_values());
   for (size_t v = 0; v < values.size(); ++v) {
@@ -81,7 +81,7 @@ std::vector<Value> Run(const Graph& graph) {
 TEST(QuantizeDynamic, StaysNearFloat) {
   Model model = Sample();
   InferTypes(*model.graph);
-  const std::vector<Value> want = Run(*model.graph);
+  const std::vector<Value> want = RunSample(*model.graph);
   for (const bool is_signed : {true, false}) {
     for (const bool per_channel : {true, false}) {
       Model quantized = Sample();
@@ -89,7 +89,7 @@ TEST(QuantizeDynamic, StaysNearFloat) {
           QuantizeDynamic(quantized, {.signed_weights = is_signed, .symmetric = is_signed, .per_channel = per_channel}),
           3);
       EXPECT_EQ(quantized.graph->value(quantized.graph->outputs[0]).name, "y");
-      const std::vector<Value> got = Run(*quantized.graph);
+      const std::vector<Value> got = RunSample(*quantized.graph);
       for (size_t i = 0; i < want.size(); ++i) {
         const Tensor &a = got[i].tensor(), &b = want[i].tensor();
         ASSERT_EQ(a.shape(), b.shape());
