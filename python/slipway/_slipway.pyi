@@ -78,3 +78,16 @@ class NativeSession:
 def convert_file(model: str, path: str, opset: int) -> None: ...
 def convert_file_to_bytes(model: str, opset: int) -> bytes: ...
 def convert_bytes(model: bytes, opset: int) -> bytes: ...
+class DynamicQuantization:
+    def __init__(self) -> None: ...
+    signed_weights: bool
+    symmetric: bool
+    per_channel: bool
+    reduce_range: bool
+    constant_b_only: bool
+    subgraphs: bool
+    op_types: list[str]
+    nodes: list[str]
+    exclude_nodes: list[str]
+
+def quantize_dynamic(input: str | bytes, output: str, options: DynamicQuantization, external_data: bool) -> int: ...

@@ -127,6 +127,15 @@ Tensor StringsFrom(PyArrayObject* array, Shape shape) {
   return t;
 }
 
+/// ml_dtypes leaves open what the upper bits of a byte hold that an integer of 4 or 2 bits is in.
+Tensor SignExtended(const Tensor& t) {
+  Tensor out(t.dtype(), t.shape());
+  const auto* in = static_cast<const uint8_t*>(t.raw());
+  auto* to = static_cast<int8_t*>(out.raw());
+  for (int64_t i = 0; i < t.size(); ++i) to[i] = t.dtype() == DType::kInt4 ? Int4(in[i]).value : Int2(in[i]).value;
+  return out;
+}
+
 Tensor FromArray(PyArrayObject* array) {
   const DType dtype = DTypeOf(array);
   Shape shape(std::span<const int64_t>(reinterpret_cast<const int64_t*>(PyArray_DIMS(array)), PyArray_NDIM(array)));
@@ -139,7 +148,8 @@ Tensor FromArray(PyArrayObject* array) {
     array = reinterpret_cast<PyArrayObject*>(PyArray_FromArray(array, native, NPY_ARRAY_CARRAY_RO));
     if (!array) throw nb::python_error();
   }
-  return Tensor(dtype, std::move(shape), PyArray_DATA(array), Hold(reinterpret_cast<PyObject*>(array)));
+  const Tensor tensor(dtype, std::move(shape), PyArray_DATA(array), Hold(reinterpret_cast<PyObject*>(array)));
+  return dtype == DType::kInt4 || dtype == DType::kInt2 ? SignExtended(tensor) : tensor;
 }
 
 template <class Key>

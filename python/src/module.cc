@@ -8,6 +8,7 @@
 
 #include "arrays.h"
 #include "session/convert.h"
+#include "quantization.h"
 #include "session/describe.h"
 #include "slipway/session.h"
 
@@ -147,6 +148,7 @@ void TranslateErrors() {
 NB_MODULE(_slipway, m) {
   InitArrays();
   TranslateErrors();
+  InitQuantization(m);
 
   nb::class_<ValueInfo>(m, "NodeArg", "An input or output of a model.")
       .def_ro("name", &ValueInfo::name)

@@ -1,8 +1,11 @@
 #include "ops/conv_shape.h"
+#include "ops/epilogue.h"
 #include "ops/int_conv.h"
+#include "ops/quant_ops.h"
 #include "ops/shape_math.h"
 
 namespace slipway {
+extern const OpDef kSlipwayFusedConvInteger;
 namespace {
 
 constexpr TypeSet kBytes = {DType::kInt8, DType::kUint8};
@@ -86,5 +89,67 @@ const OpDef kQLinearConv =
     Define<QLinearConv>({.name = "QLinearConv", .since = 10, .min_inputs = 8, .max_inputs = 9, .types = kBytes});
 const OpDef kMicrosoftQLinearConv = Define<QLinearConv>(
     {.name = "QLinearConv", .domain = kMicrosoftDomain, .min_inputs = 8, .max_inputs = 9, .types = kBytes});
+
+/// A convolution of bytes as float: activation(sums * x_scale * w_scale + bias + residual), the residual of Y's shape.
+/// ai.slipway FusedConvInteger.
+struct FusedConvInteger {
+  IntConv conv;
+  kernels::Epilogue epilogue;
+  static FusedConvInteger Parse(const Attributes& a) { return {IntConv::Parse(a), ParseEpilogue(a)}; }
+
+  void Infer(InferContext& c) const {
+    c.ExpectElem(1, kBytes);
+    for (const int i : {2, 3}) c.ExpectElem(i, {DType::kFloat});
+    for (const int i : {4, 5}) {
+      if (c.Has(i)) c.ExpectSameElem(i, i - 4);
+    }
+    for (const int i : {2, 4}) ExpectOne(c, i);
+    for (const int i : {3, 5}) ExpectPerChannel(c, i, 1);
+    if (c.Has(6)) {
+      c.ExpectElem(6, {DType::kFloat});
+      CheckConvBias(c, 6, 1);
+    }
+    const SymbolicShape out = ConvOutput(c, conv.window, conv.group, false, 1);
+    if (c.Has(7)) {
+      c.ExpectElem(7, {DType::kFloat});
+      bool same = !c.HasRank(7) || !out.has_rank() || c.Shape(7).rank() == out.rank();
+      for (int i = 0; same && c.HasRank(7) && out.has_rank() && i < out.rank(); ++i)
+        same = !c.Shape(7)[i].Differs(out[i]);
+      if (!same)
+        c.Fail("{} has shape {}, but the result has shape {}.", c.InputName(7), c.Shape(7).ToString(), out.ToString());
+    }
+    c.Out(0, DType::kFloat, out);
+  }
+  bool Prepack(int input, const InferContext& c, const Threads& threads) {
+    return input == 1 && conv.Prepack(*c.Constant(1), threads);
+  }
+  void Run(RunContext& c) const {
+    if (c.Out(0).size() == 0) return;
+    std::vector<float> scales(c.In(3).data<float>(), c.In(3).data<float>() + c.In(3).size());
+    for (float& s : scales) s *= *c.In(2).data<float>();
+    kernels::Epilogue e = epilogue;
+    if (c.Has(6)) e.bias = c.In(6).data<float>();
+    // The kernel's rows are pixels; a residual in another order is added after it.
+    Tensor& y = c.Out(0);
+    const bool adds = c.Has(7);
+    if (adds) e.activation = kernels::Activation::kNone;
+    conv.Run(c, c.In(0), c.In(1), c.Has(4) ? &c.In(4) : nullptr, c.Has(5) ? &c.In(5) : nullptr, y,
+             {.kind = kernels::IntResult::Kind::kFloat, .scale = {scales.data(), scales.size() > 1}, .epilogue = e});
+    if (!adds) return;
+    const float* residual = c.In(7).data<float>();
+    float* out = y.data<float>();
+    c.threads().ParallelFor(y.size(), 16384, [&](int64_t begin, int64_t end) {
+      if (epilogue.activation == kernels::Activation::kNone) {
+        for (int64_t i = begin; i < end; ++i) out[i] += residual[i];
+      } else if (epilogue.activation == kernels::Activation::kRelu) {
+        for (int64_t i = begin; i < end; ++i) out[i] = out[i] + residual[i] < 0 ? 0 : out[i] + residual[i];
+      } else {
+        for (int64_t i = begin; i < end; ++i) out[i] = static_cast<float>(Activate(epilogue, out[i] + residual[i]));
+      }
+    });
+  }
+};
+const OpDef kSlipwayFusedConvInteger = Define<FusedConvInteger>(
+    {.name = "FusedConvInteger", .domain = kSlipwayDomain, .min_inputs = 4, .max_inputs = 8, .types = kBytes});
 
 }  // namespace slipway

@@ -1,6 +1,7 @@
 #include <array>
 
 #include "core/dtype_visit.h"
+#include "ops/quant_ops.h"
 #include "ops/in_float.h"
 #include "ops/indexing.h"
 #include "ops/quantization.h"

@@ -1,3 +1,4 @@
+#include "ops/quant_ops.h"
 #include "ops/int_product.h"
 
 namespace slipway {

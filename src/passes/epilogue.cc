@@ -13,7 +13,8 @@ std::vector<ValueId> OpenProducer::Inputs() const {
 std::optional<OpenProducer> FindOpenProducer(const Graph& graph, ValueId v) {
   const Node* n = graph.Producer(v);
   if (!n || !graph.HasOneUse(v) || !IsFloat(graph, v)) return std::nullopt;
-  const bool is_conv = n->Is("Conv") || n->Is(kFusedConv, kSlipwayDomain);
+  const bool int_conv = n->Is(kFusedConvInteger, kSlipwayDomain);
+  const bool is_conv = int_conv || n->Is("Conv") || n->Is(kFusedConv, kSlipwayDomain);
   const bool is_product = n->Is("MatMul") || n->Is(kFusedMatMul, kSlipwayDomain);
   const bool is_integer = n->Is(kFusedMatMulInteger, kSlipwayDomain);
   if (!is_conv && !is_product && !is_integer) return std::nullopt;
@@ -24,7 +25,10 @@ std::optional<OpenProducer> FindOpenProducer(const Graph& graph, ValueId v) {
     return std::nullopt;
   }
   using Kind = OpenProducer::Kind;
-  return OpenProducer{n, is_conv ? Kind::kConv : is_integer ? Kind::kMatMulInteger : Kind::kMatMul};
+  return OpenProducer{n, int_conv     ? Kind::kConvInteger
+                         : is_conv    ? Kind::kConv
+                         : is_integer ? Kind::kMatMulInteger
+                                      : Kind::kMatMul};
 }
 
 std::vector<ValueId> Trimmed(std::vector<ValueId> inputs) {

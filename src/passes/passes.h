@@ -23,7 +23,7 @@ Rule FuseAttention, FoldHeadTransposes;
 Rule FuseGelu, FuseSwish, FuseLayerNorm, FuseRmsNorm;
 Rule FoldPad;
 Rule FuseConvBatchNorm, FuseConvBias, FuseMatMulTranspose, FuseMatMulBias, FuseMatMulReshape;
-Rule FuseMatMulInteger;
+Rule FuseMatMulInteger, FuseDequantize;
 Rule FuseResidual, FuseActivation, FuseSkipLayerNorm;
 Sweep ChannelsLast;
 

@@ -35,6 +35,7 @@ constexpr Pass kPipeline[] = {
     {.name = "FoldPad", .level = 2, .rule = FoldPad},
     {.name = "FuseConvBatchNorm", .level = 2, .rule = FuseConvBatchNorm},
     {.name = "FuseConvBias", .level = 2, .rule = FuseConvBias},
+    {.name = "FuseDequantize", .level = 2, .rule = FuseDequantize},
     {.name = "FuseMatMulInteger", .level = 2, .rule = FuseMatMulInteger},
     {.name = "FuseMatMulTranspose", .level = 2, .rule = FuseMatMulTranspose},
     {.name = "FuseMatMulBias", .level = 2, .rule = FuseMatMulBias},

@@ -5,6 +5,7 @@
 #include "ops/dynamic_quantization.h"
 #include "ops/epilogue.h"
 #include "ops/int_product.h"
+#include "ops/quant_ops.h"
 #include "ops/shape_math.h"
 
 namespace slipway {
@@ -12,24 +13,30 @@ namespace {
 
 constexpr TypeSet kBytes = {DType::kInt8, DType::kUint8};
 
+/// Of input 1, which is ranked and no scalar.
+Dim Columns(const InferContext& c, bool trans_b) {
+  const SymbolicShape& b = c.Shape(1);
+  return b[trans_b && b.rank() > 1 ? b.rank() - 2 : b.rank() - 1];
+}
+
 /// Fail()s where the input is not one number or, with `many`, one for each column of input 1.
-void ExpectScale(const InferContext& c, int i, bool many) {
+void ExpectScale(const InferContext& c, int i, bool many, bool trans_b = false) {
   if (!c.Has(i) || !c.HasRank(i)) return;
   const SymbolicShape& s = c.Shape(i);
   const Dim count = Product(s, 0, s.rank());
-  const bool column = many && c.HasRank(1) && c.Shape(1).rank() > 0 && !count.Differs(c.Shape(1).dims().back());
+  const bool column = many && c.HasRank(1) && c.Shape(1).rank() > 0 && !count.Differs(Columns(c, trans_b));
   if (count.Differs(Dim(1)) && !column)
     c.Fail("{} has shape {}, but must be one number{}.", c.InputName(i), s.ToString(),
            many ? " or one for each column" : "");
 }
 
-void ExpectBias(const InferContext& c, int i) {
+void ExpectBias(const InferContext& c, int i, bool trans_b = false) {
   if (!c.Has(i)) return;
   c.ExpectElem(i, {DType::kFloat});
   c.ExpectRank(i, 1, 1);
-  if (c.HasRank(i) && c.HasRank(1) && c.Shape(1).rank() > 0 && c.Shape(i)[0].Differs(c.Shape(1).dims().back()))
+  if (c.HasRank(i) && c.HasRank(1) && c.Shape(1).rank() > 0 && c.Shape(i)[0].Differs(Columns(c, trans_b)))
     c.Fail("{} has shape {}, but the product has {} columns.", c.InputName(i), c.Shape(i).ToString(),
-           c.Shape(1).dims().back().ToString());
+           Columns(c, trans_b).ToString());
 }
 
 const Tensor* Optional(const RunContext& c, int i) { return c.Has(i) ? &c.In(i) : nullptr; }
@@ -49,7 +56,7 @@ void RunScaled(RunContext& c, const IntProduct& product, const Tensor& a, const 
 }  // namespace
 
 /// A product of 8-bit matrices as float: sums * a_scale * b_scale + bias. com.microsoft MatMulIntegerToFloat;
-/// ai.slipway FusedMatMulInteger adds a residual of Y's shape and an activation.
+/// ai.slipway FusedMatMulInteger adds transB, a residual of Y's shape and an activation.
 struct MatMulIntegerToFloat {
   IntProduct product;
   kernels::Epilogue epilogue;
@@ -57,6 +64,7 @@ struct MatMulIntegerToFloat {
   static MatMulIntegerToFloat Parse(const Attributes& a) {
     MatMulIntegerToFloat op;
     op.epilogue = ParseEpilogue(a);
+    op.product.trans_b = a.Int("transB", 0) != 0;
     return op;
   }
   void Infer(InferContext& c) const {
@@ -64,14 +72,14 @@ struct MatMulIntegerToFloat {
     c.ExpectElem(2, {DType::kFloat});
     c.ExpectElem(3, {DType::kFloat});
     ExpectScale(c, 2, false);
-    ExpectScale(c, 3, true);
+    ExpectScale(c, 3, true, product.trans_b);
     for (int i = 0; i < 2; ++i) {
       if (!c.Has(i + 4)) continue;
       c.ExpectSameElem(i + 4, i);
-      ExpectScale(c, i + 4, i == 1);
+      ExpectScale(c, i + 4, i == 1, product.trans_b);
     }
-    ExpectBias(c, 6);
-    const SymbolicShape out = ProductShape(c, 0, 1);
+    ExpectBias(c, 6, product.trans_b);
+    const SymbolicShape out = ProductShape(c, 0, 1, false, product.trans_b);
     if (c.Has(7)) {
       c.ExpectElem(7, {DType::kFloat});
       bool same = !c.HasRank(7) || !out.has_rank() || c.Shape(7).rank() == out.rank();
@@ -106,7 +114,7 @@ struct DynamicQuantizeMatMul {
     ExpectScale(c, 2, true);
     if (c.Has(3)) {
       c.ExpectSameElem(3, 1);
-      ExpectScale(c, 3, true);
+      ExpectScale(c, 3, true, product.trans_b);
     }
     ExpectBias(c, 4);
     c.Out(0, DType::kFloat, ProductShape(c, 0, 1));
