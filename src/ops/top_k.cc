@@ -36,6 +36,8 @@ void Select(std::vector<Entry<T>>& entries, int64_t n, int64_t k, const auto& va
     std::make_heap(entries.begin(), entries.end(), before);
     for (int64_t i = kept; i < n; ++i) {
       const Entry<T> entry = {value_at(i), i};
+      // Most elements; an equal one stands behind those before it. NaN fails the comparison.
+      if (Largest ? entry.value <= entries.front().value : entry.value >= entries.front().value) continue;
       if (!before(entry, entries.front())) continue;
       std::pop_heap(entries.begin(), entries.end(), before);
       entries.back() = entry;
