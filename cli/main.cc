@@ -28,6 +28,7 @@ int Main(int argc, char** argv) {
   AddBench(app, code);
   AddCheck(app, code);
   AddInspect(app, code);
+  AddOperators(app, code);
   AddRun(app, code);
   try {
     app.parse(argc, argv);

@@ -12,7 +12,7 @@ import onnx
 from onnx import TensorProto, helper
 
 PROGRAM = os.environ.get("SLIPWAY_PROGRAM", str(Path(__file__).parents[2] / ".venv/bin/slipway"))
-COMMANDS = ("bench", "check", "inspect", "run")
+COMMANDS = ("bench", "check", "inspect", "operators", "run")
 
 
 def slipway(*arguments):
@@ -203,3 +203,14 @@ def test_bench(model):
         assert sum(n["share"] for n in r["profile"]["nodes"]) == pytest.approx(1)
     assert "p50 ms" in slipway(*arguments).stdout
     assert_error(slipway("bench", model, "--threads", "two"), "--threads")
+
+
+def test_the_list_of_operators_is_what_the_documentation_says():
+    done = slipway("operators", "--markdown")
+    assert done.returncode == 0
+    written = (Path(__file__).parents[2] / "docs/operators.md").read_text()
+    assert written == done.stdout, "run: slipway operators --markdown > docs/operators.md"
+    listed = json.loads(slipway("operators", "--json").stdout)
+    assert {"domain": "ai.onnx", "name": "Trilu", "first_opset": 14}.items() <= next(
+        op.items() for op in listed if op["name"] == "Trilu"
+    )
