@@ -19,6 +19,7 @@ void AddCheck(CLI::App& app, int& code);
 void AddCompile(CLI::App& app, int& code);
 void AddConvert(CLI::App& app, int& code);
 void AddInspect(CLI::App& app, int& code);
+void AddOperators(CLI::App& app, int& code);
 void AddRun(CLI::App& app, int& code);
 
 }  // namespace slipway::cli

@@ -31,6 +31,7 @@ int Main(int argc, char** argv) {
   AddCompile(app, code);
   AddConvert(app, code);
   AddInspect(app, code);
+  AddOperators(app, code);
   AddRun(app, code);
   try {
     app.parse(argc, argv);

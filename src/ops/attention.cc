@@ -95,7 +95,8 @@ struct Attention {
     if (qk_mode < 0 || qk_mode > 3) c.Fail("attribute 'qk_matmul_output_mode' is {}, but must be 0 to 3.", qk_mode);
     if (const DType type = ToDType(c, precision, "softmax_precision"); !kFloatTypes.Has(type))
       c.Fail("attribute 'softmax_precision' is {}, but must be {}.", Name(type), kFloatTypes.ToString());
-    if (q_heads < 0 || kv_heads < 0) c.Fail("there are {} and {} heads, but neither may be negative.", q_heads, kv_heads);
+    if (q_heads < 0 || kv_heads < 0)
+      c.Fail("there are {} and {} heads, but neither may be negative.", q_heads, kv_heads);
     if (!(softcap >= 0)) c.Fail("attribute 'softcap' is {}, but must be 0 or above.", softcap);
     if (c.Has(4) != c.Has(5)) c.Fail("past_key and past_value go together.");
     if (c.Has(6) && c.Has(4)) c.Fail("nonpad_kv_seqlen does not go with past_key.");

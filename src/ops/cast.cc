@@ -7,6 +7,7 @@
 
 #include "core/dtype_visit.h"
 #include "kernels/copy/strided_copy.h"
+#include "kernels/elementwise/halves.h"
 #include "ops/shape_math.h"
 
 namespace slipway {
@@ -203,6 +204,11 @@ void CastText(const Tensor& x, Tensor& y, const CastRules& rules) {
 /// In pieces that stay in the first cache, widened before and narrowed after where a small type takes part.
 void CastNumbers(const Tensor& x, Tensor& y, const CastRules& rules, const Threads& threads) {
   constexpr int64_t kPiece = 512;
+  const auto is_half = [](DType t) { return t == DType::kFloat16 || t == DType::kBFloat16; };
+  if (is_half(x.dtype()) && y.dtype() == DType::kFloat)
+    return kernels::HalvesToFloats(x.dtype(), x.raw(), y.data<float>(), x.size(), threads);
+  if (x.dtype() == DType::kFloat && is_half(y.dtype()))
+    return kernels::FloatsToHalves(y.dtype(), x.data<float>(), y.raw(), x.size(), threads);
   const DType from = x.dtype(), to = y.dtype(), wide_from = WideOf(from), wide_to = WideOf(to);
   const Loop loop = WideLoopOf(wide_from, wide_to);
   const auto* in = static_cast<const char*>(x.raw());

@@ -1,5 +1,3 @@
-#include <algorithm>
-
 #include "kernels/copy/strided_copy.h"
 #include "ops/shape_math.h"
 
@@ -35,8 +33,9 @@ struct Expand {
  private:
   static SymbolicShape UnknownShape(const InferContext& c) {
     if (!c.HasRank(0) || !c.HasRank(1) || !c.Shape(1)[0].is_const()) return {};
-    const int64_t rank = std::max<int64_t>(c.Shape(0).rank(), c.Shape(1)[0].value());
-    return rank <= 64 ? SymbolicShape::OfRank(static_cast<int>(rank)) : SymbolicShape();
+    const int64_t rank = c.Shape(1)[0].value();
+    // Sizes other than 1 stay.
+    return rank <= 64 ? Broadcast(c, c.Shape(0), SymbolicShape::OfRank(static_cast<int>(rank))) : SymbolicShape();
   }
   static void PropagateInts(InferContext& c, const SymbolicInts& ints, const SymbolicShape& out) {
     if (out.rank() == 0) return c.OutInts(0, ints);

@@ -1,20 +1,24 @@
 #include "ops/in_float.h"
 
 #include "core/dtype_visit.h"
+#include "kernels/elementwise/halves.h"
 #include "ops/indexing.h"
 
 namespace slipway {
 namespace {
 
-bool IsHalf(const Value* v) {
-  return v && v->is_tensor() && (v->tensor().dtype() == DType::kFloat16 || v->tensor().dtype() == DType::kBFloat16);
-}
+bool IsHalf(DType type) { return type == DType::kFloat16 || type == DType::kBFloat16; }
+bool IsHalf(const Value* v) { return v && v->is_tensor() && IsHalf(v->tensor().dtype()); }
 
 }  // namespace
 
 Tensor ToFloat(const Tensor& t, const Threads& threads) {
   if (t.dtype() == DType::kFloat) return t;
   Tensor out(DType::kFloat, t.shape());
+  if (IsHalf(t.dtype())) {
+    kernels::HalvesToFloats(t.dtype(), t.raw(), out.data<float>(), t.size(), threads);
+    return out;
+  }
   VisitFloat(t.dtype(), [&]<class T>() {
     const T* from = t.data<T>();
     float* to = out.data<float>();
@@ -26,6 +30,7 @@ Tensor ToFloat(const Tensor& t, const Threads& threads) {
 }
 
 void FromFloat(const Tensor& from, Tensor& to, const Threads& threads) {
+  if (IsHalf(to.dtype())) return kernels::FloatsToHalves(to.dtype(), from.data<float>(), to.raw(), to.size(), threads);
   VisitFloat(to.dtype(), [&]<class T>() {
     const float* in = from.data<float>();
     T* out = to.data<T>();
@@ -36,7 +41,8 @@ void FromFloat(const Tensor& from, Tensor& to, const Threads& threads) {
 }
 
 bool RunHalvesInFloat(RunContext& c, FunctionRef<void(RunContext&)> run) {
-  const bool any = std::any_of(c.in.begin(), c.in.end(), IsHalf) || std::any_of(c.out.begin(), c.out.end(), IsHalf);
+  const auto half = [](const Value* v) { return IsHalf(v); };
+  const bool any = std::any_of(c.in.begin(), c.in.end(), half) || std::any_of(c.out.begin(), c.out.end(), half);
   if (!any) return false;
   RunContext wide = c;
   std::vector<Value> in(c.in.size()), out(c.out.size());

@@ -76,8 +76,7 @@ struct LRN {
   void RunTyped(RunContext& c) const {
     const Shape& shape = c.In(0).shape();
     const int64_t channels = shape[1], pixels = shape.SizeFrom(2);
-    const int64_t before = (std::min(size, channels + 1) - 1) / 2,
-                  after = std::min(size - 1 - (size - 1) / 2, channels);
+    const int64_t before = std::min((size - 1) / 2, channels), after = std::min(size - 1 - (size - 1) / 2, channels);
     c.threads().ParallelFor(shape[0] * channels, 1, [&](int64_t begin, int64_t end) {
       std::vector<T> sum(pixels);
       for (int64_t p = begin; p < end; ++p) {

@@ -137,6 +137,10 @@ struct Pad {
       }
     }
     const int64_t columns = y.shape().Back(0);
+    // Places [middle, middle_end) of a row are a run of the input.
+    const std::vector<int64_t>& last = offsets[rank - 1];
+    const int64_t middle = std::clamp<int64_t>(before[rank - 1], 0, columns);
+    const int64_t middle_end = std::clamp<int64_t>(before[rank - 1] + x.shape().Back(0), middle, columns);
     VisitBySize(x.dtype(), [&]<class T>() {
       c.threads().ParallelFor(y.size() / columns, GrainFor(columns * sizeof(T)), [&](int64_t begin, int64_t end) {
         for (int64_t row = begin; row < end; ++row) {
@@ -145,7 +149,9 @@ struct Pad {
             from += offsets[i][rest % y.shape()[static_cast<int>(i)]];
           }
           T* to = y.data<T>() + row * columns;
-          for (int64_t j = 0; j < columns; ++j) to[j] = from[offsets[rank - 1][j]];
+          for (int64_t j = 0; j < middle; ++j) to[j] = from[last[j]];
+          if (middle < middle_end) std::copy_n(from + last[middle], middle_end - middle, to + middle);
+          for (int64_t j = middle_end; j < columns; ++j) to[j] = from[last[j]];
         }
       });
     });

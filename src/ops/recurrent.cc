@@ -113,8 +113,7 @@ void Recurrent::Infer(InferContext& c) const {
   const SymbolicShape x = c.HasRank(0) ? c.Shape(0) : SymbolicShape::OfRank(3);
   Dim hidden = c.HasRank(2) ? c.Shape(2)[2] : Dim::Unknown();
   if (hidden_size && (*hidden_size < 1 || hidden.Differs(*hidden_size)))
-    c.Fail("attribute 'hidden_size' is {}, but {} has shape {}.", *hidden_size, c.InputName(2),
-           c.Shape(2).ToString());
+    c.Fail("attribute 'hidden_size' is {}, but {} has shape {}.", *hidden_size, c.InputName(2), c.Shape(2).ToString());
   if (hidden_size) hidden = *hidden_size;
   const Dim d = directions(), g = Dim(gates()) * hidden;
   const Dim seq = x[batch_first ? 1 : 0], batch = x[batch_first ? 0 : 1];

@@ -227,11 +227,50 @@ struct Resize {
     });
   }
 
+  /// Images of which only height and width change: each on its own, through rows that stay in the cache.
+  static void RunImages(RunContext& c, const std::vector<ResizeTaps>& taps) {
+    const Shape &x = c.In(0).shape(), &y = c.Out(0).shape();
+    const int rank = x.rank();
+    const int64_t h = x[rank - 2], w = x[rank - 1], out_h = y[rank - 2], out_w = y[rank - 1];
+    const ResizeTaps &down = taps[rank - 2], &across = taps[rank - 1];
+    c.threads().ParallelFor(x.SizeTo(rank - 2), 1, [&](int64_t begin, int64_t end) {
+      std::vector<float> wide(h * out_w);
+      for (int64_t image = begin; image < end; ++image) {
+        const float* from = c.In(0).data<float>() + image * h * w;
+        float* to = c.Out(0).data<float>() + image * out_h * out_w;
+        for (int64_t row = 0; row < h; ++row) ResizeRow(across, from + row * w, wide.data() + row * out_w, out_w);
+        for (int64_t row = 0; row < out_h; ++row, to += out_w) {
+          std::fill_n(to, out_w, 0.0f);
+          for (int64_t t = row * down.taps; t < (row + 1) * down.taps; ++t) {
+            const float weight = down.weight[t];
+            const float* line = wide.data() + down.index[t] * out_w;
+            for (int64_t j = 0; weight != 0 && j < out_w; ++j) to[j] += weight * line[j];
+          }
+        }
+      }
+    });
+  }
+  static void ResizeRow(const ResizeTaps& taps, const float* from, float* to, int64_t n) {
+    const int64_t* index = taps.index.data();
+    const float* weight = taps.weight.data();
+    for (int64_t j = 0; j < n; ++j, index += taps.taps, weight += taps.taps) {
+      float sum = 0;
+      for (int t = 0; t < taps.taps; ++t) sum += weight[t] * from[index[t]];
+      to[j] = sum;
+    }
+  }
+
   /// One axis after the other, innermost first, through tensors of float (double for double).
   template <class T>
   static void RunFilter(RunContext& c, const std::vector<ResizeTaps>& taps) {
     using V = std::conditional_t<std::is_same_v<T, double>, double, float>;
     const Tensor& x = c.In(0);
+    if constexpr (std::is_same_v<T, float>) {
+      const int rank = x.shape().rank();
+      bool images = rank > 2 && x.shape()[rank - 2] * c.Out(0).shape()[rank - 1] < (1 << 20);
+      for (int i = 0; images && i < rank - 2; ++i) images = IsIdentity(taps[i], x.shape()[i]);
+      if (images) return RunImages(c, taps);
+    }
     Tensor now(kDTypeOf<V>, x.shape());
     if constexpr (std::is_same_v<T, V>) {
       now = x;

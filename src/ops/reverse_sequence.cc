@@ -12,8 +12,7 @@ struct ReverseSequence {
   }
   void Infer(InferContext& c) const {
     const bool known = (batch_axis == 0 && time_axis == 1) || (batch_axis == 1 && time_axis == 0);
-    if (!known)
-      c.Fail("batch_axis is {} and time_axis {}, but one must be 0 and the other 1.", batch_axis, time_axis);
+    if (!known) c.Fail("batch_axis is {} and time_axis {}, but one must be 0 and the other 1.", batch_axis, time_axis);
     c.ExpectElem(1, {DType::kInt64});
     c.ExpectRank(1, 1, 1);
     if (c.HasRank(0)) {

@@ -24,6 +24,19 @@ bool Before(const Entry<T>& a, const Entry<T>& b) {
   return Largest ? a.value > b.value : a.value < b.value;
 }
 
+/// Puts an entry in the place of a heap's first, and lets it sink.
+template <class T>
+void ReplaceWorst(std::vector<Entry<T>>& heap, const Entry<T>& entry, const auto& before) {
+  size_t at = 0;
+  for (size_t child = 1; child < heap.size(); child = 2 * at + 1) {
+    if (child + 1 < heap.size() && before(heap[child], heap[child + 1])) ++child;
+    if (!before(entry, heap[child])) break;
+    heap[at] = heap[child];
+    at = child;
+  }
+  heap[at] = entry;
+}
+
 /// The k first of n elements, `stride` apart, in order. Few of many: a heap of k whose worst is on top, which nearly
 /// all elements fail to beat; otherwise a partition.
 template <bool Largest, class T>
@@ -36,10 +49,10 @@ void Select(std::vector<Entry<T>>& entries, int64_t n, int64_t k, const auto& va
     std::make_heap(entries.begin(), entries.end(), before);
     for (int64_t i = kept; i < n; ++i) {
       const Entry<T> entry = {value_at(i), i};
+      // Most elements; an equal one stands behind those before it. NaN fails the comparison.
+      if (Largest ? entry.value <= entries.front().value : entry.value >= entries.front().value) continue;
       if (!before(entry, entries.front())) continue;
-      std::pop_heap(entries.begin(), entries.end(), before);
-      entries.back() = entry;
-      std::push_heap(entries.begin(), entries.end(), before);
+      ReplaceWorst(entries, entry, before);
     }
     std::sort_heap(entries.begin(), entries.end(), before);
     return;

@@ -144,8 +144,8 @@ const OpDef kSoftsign = DefineUnary<Fast(UnaryOp::kSoftsign), PLAIN(x / (1 + std
 const OpDef kMish = DefineUnary<Fast(UnaryOp::kMish), PLAIN(x* std::tanh(LogOnePlusExp(x)))>("Mish", 22);
 const OpDef kSwish = DefineUnary<Fast(UnaryOp::kSilu, {"alpha", 1}), PLAIN(x / (1 + std::exp(-a * x)))>("Swish", 24);
 
-const OpDef kSin = DefineUnary<kPlain, PLAIN(std::sin(x))>("Sin", 22);
-const OpDef kCos = DefineUnary<kPlain, PLAIN(std::cos(x))>("Cos", 22);
+const OpDef kSin = DefineUnary<Fast(UnaryOp::kSin), PLAIN(std::sin(x))>("Sin", 22);
+const OpDef kCos = DefineUnary<Fast(UnaryOp::kCos), PLAIN(std::cos(x))>("Cos", 22);
 const OpDef kTan = DefineUnary<kPlain, PLAIN(std::tan(x))>("Tan", 22);
 const OpDef kAsin = DefineUnary<kPlain, PLAIN(std::asin(x))>("Asin", 22);
 const OpDef kAcos = DefineUnary<kPlain, PLAIN(std::acos(x))>("Acos", 22);

@@ -307,6 +307,10 @@ std::optional<LayoutRule> FindWindow(const Graph& g, const Node& n) {
   const bool last = n.attributes.Int("channels_last", 0) != 0;
   if (last || !IsFloat(g, n.input(0)) || Rank(g, n.input(0)) > 4) return std::nullopt;
   if (!FindOp(kSlipwayDomain, name) || n.output(1) != kNone) return std::nullopt;
+  // The channels-last mean has no dilations.
+  const Ints dilations = n.attributes.Ints("dilations");
+  const bool dilated = std::any_of(dilations.begin(), dilations.end(), [](int64_t d) { return d != 1; });
+  if (n.op_type == "AveragePool" && dilated) return std::nullopt;
   LayoutRule rule = OneToOne(n);
   if (n.op_type == "FusedConv" && n.input(3) != kNone) rule.inputs[3] = true;
   rule.wanted = true;

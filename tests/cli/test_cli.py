@@ -12,7 +12,7 @@ import onnx
 from onnx import TensorProto, helper
 
 PROGRAM = os.environ.get("SLIPWAY_PROGRAM", str(Path(__file__).parents[2] / ".venv/bin/slipway"))
-COMMANDS = ("bench", "check", "compile", "inspect", "run")
+COMMANDS = ("bench", "check", "compile", "convert", "export", "inspect", "operators", "run")
 
 
 def slipway(*arguments):
@@ -215,3 +215,14 @@ def test_compile(model, tmp_path):
     again = slipway("compile", out, "-o", tmp_path / "twice")
     assert again.returncode == 2
     assert "compiled already" in again.stderr
+
+
+def test_the_list_of_operators_is_what_the_documentation_says():
+    done = slipway("operators", "--markdown")
+    assert done.returncode == 0
+    written = (Path(__file__).parents[2] / "docs/operators.md").read_text()
+    assert written == done.stdout, "run: slipway operators --markdown > docs/operators.md"
+    listed = json.loads(slipway("operators", "--json").stdout)
+    assert {"domain": "ai.onnx", "name": "Trilu", "first_opset": 14}.items() <= next(
+        op.items() for op in listed if op["name"] == "Trilu"
+    )

@@ -1,5 +1,7 @@
 #include "kernels/elementwise/unary.h"
 
+#include "kernels/elementwise/sine.h"
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/elementwise/unary.cc"
 #include "kernels/targets.h"
@@ -128,6 +130,9 @@ void UnaryRange(UnaryOp op, const float* x, float* y, int64_t n, float alpha, fl
       return loop([&](Vec v) HWY_ATTR { return AtMost(AtLeast(v, a), b); });
     case UnaryOp::kLinear:
       return loop([&](Vec v) HWY_ATTR { return hn::MulAdd(v, a, b); });
+    case UnaryOp::kSin:
+    case UnaryOp::kCos:
+      return;  // sine.cc
   }
 }
 
@@ -143,6 +148,7 @@ namespace slipway::kernels {
 HWY_EXPORT(UnaryRange);
 
 void UnaryFloat(UnaryOp op, const float* x, float* y, int64_t n, float alpha, float beta, const Threads& threads) {
+  if (op == UnaryOp::kSin || op == UnaryOp::kCos) return SineFloat(op == UnaryOp::kCos, x, y, n, threads);
   ChooseTarget();
   const auto range = HWY_DYNAMIC_DISPATCH(UnaryRange);
   // A range stays in L2 and takes microseconds, well above the cost of handing it over.

@@ -12,6 +12,8 @@ enum class UnaryOp : uint8_t {
   kNeg,
   kExp,
   kLog,
+  kSin,
+  kCos,
   kSqrt,
   kReciprocal,
   kSquare,

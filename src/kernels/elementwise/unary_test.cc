@@ -34,6 +34,8 @@ const Case kCases[] = {
     {"Neg", UnaryOp::kNeg, [](double x) { return -x; }, 0},
     {"Exp", UnaryOp::kExp, [](double x) { return std::exp(x); }, 4e-7, 1e-37},
     {"Log", UnaryOp::kLog, [](double x) { return std::log(x); }, 4e-7, 1e-30},
+    {"Sin", UnaryOp::kSin, [](double x) { return std::sin(x); }, 3e-7, 0.1},
+    {"Cos", UnaryOp::kCos, [](double x) { return std::cos(x); }, 3e-7, 0.1},
     {"Sqrt", UnaryOp::kSqrt, [](double x) { return std::sqrt(x); }, 1e-7},
     {"Reciprocal", UnaryOp::kReciprocal, [](double x) { return 1 / x; }, 1e-7, 1e-37},
     {"Square", UnaryOp::kSquare, [](double x) { return x * x; }, 1e-7, 1e-37},
