@@ -59,16 +59,24 @@ bool ArePrivate(const Graph& graph, const Weights& weights, ValueId result) {
 
 struct Scores {
   const Node* product = nullptr;
+  bool keys_as_rows = false;  // the product exchanges its right-hand side's axes by itself
   double scale = 1;
   ScoreMask mask;
 };
 
+/// A FusedMatMul that is but a scaled product, as files by onnxruntime have it.
+bool IsScaledProduct(const Node& n) {
+  if (!n.Is("FusedMatMul", kSlipwayDomain) || n.inputs.size() > 2) return false;
+  return n.attributes.Int("transA", 0) == 0 && n.attributes.String("activation", "").empty();
+}
+
 bool IsProduct(const Graph& graph, ValueId v, Scores& out) {
   double scale = 1;
   const Node* n = graph.Producer(WithoutScale(graph, v, scale));
-  if (!n || !n->Is("MatMul") || !graph.HasOneUse(v)) return false;
+  if (!n || !graph.HasOneUse(v) || !(n->Is("MatMul") || IsScaledProduct(*n))) return false;
   out.product = n;
-  out.scale = scale;
+  out.keys_as_rows = n->attributes.Int("transB", 0) != 0;
+  out.scale = scale * static_cast<double>(n->attributes.Float("scale", 1));
   return true;
 }
 
@@ -156,22 +164,23 @@ Result FuseAttention(const Graph& graph, NodeId id) {
   if (!scores) return Skip{"the softmax is not of masked scores"};
   if (!ArePrivate(graph, *weights, root.input(0))) return Skip{"the attention's weights are used elsewhere"};
   const ValueId q = WithoutScale(graph, scores->product->input(0), scores->scale), v = root.input(1);
-  const ValueId k_transposed = WithoutScale(graph, scores->product->input(1), scores->scale);
-  if (!HasRank(graph, q) || !HasRank(graph, k_transposed) || !HasRank(graph, v)) return Skip{"ranks are not known"};
+  const ValueId k_given = WithoutScale(graph, scores->product->input(1), scores->scale);
+  if (!HasRank(graph, q) || !HasRank(graph, k_given) || !HasRank(graph, v)) return Skip{"ranks are not known"};
   if (!IsFloat(graph, q) || !IsFloat(graph, v)) return Skip{"Attention is fused for float"};
   const SymbolicShape &q_shape = ShapeOf(graph, q), &v_shape = ShapeOf(graph, v);
-  const SymbolicShape& k_shape = ShapeOf(graph, k_transposed);
+  const SymbolicShape& k_shape = ShapeOf(graph, k_given);
   const int rank = q_shape.rank();
   if (rank != 3 && rank != 4) return Skip{"queries have neither 3 nor 4 axes"};
   if (!SameBatch(q_shape, k_shape) || !SameBatch(q_shape, v_shape)) {
     return Skip{"queries, keys and values are not known to have the same heads"};
   }
-  if (!(k_shape[rank - 1] == v_shape[rank - 2])) return Skip{"keys and values are not known to be as many"};
+  const Dim& keys = k_shape[scores->keys_as_rows ? rank - 2 : rank - 1];
+  if (!(keys == v_shape[rank - 2])) return Skip{"keys and values are not known to be as many"};
 
   Patch patch(graph);
-  const ValueId k = Keys(graph, patch, k_transposed, scores->scale);
+  const ValueId k = scores->keys_as_rows ? k_given : Keys(graph, patch, k_given, scores->scale);
   SymbolicShape score_shape = q_shape;
-  score_shape[rank - 1] = k_shape[rank - 1];
+  score_shape[rank - 1] = keys;
   scores->mask.guarded = weights->guarded;
   const auto mask = AttentionMask(graph, patch, scores->mask, score_shape);
   if (const Skip* skip = std::get_if<Skip>(&mask)) return *skip;

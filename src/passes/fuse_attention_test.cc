@@ -69,6 +69,12 @@ const Case kCases[] = {
        return Softmax(b, b.Add("MatMul", {p.q, b.Add("Mul", {k, b.Scalar(0.5f)})}));
      },
      true},
+    {"a scaled product that exchanges the keys' axes",
+     [](auto& b, const Parts& p) {
+       const Attributes scaled = {{"transB", int64_t{1}}, {"scale", 0.5f}};
+       return Softmax(b, b.Add("FusedMatMul", {p.q, p.k}, scaled, kSlipwayDomain));
+     },
+     true},
     {"guarded, bool mask added as -inf",
      [](auto& b, const Parts& p) {
        return Guarded(b, b.Add("Add", {Scores(b, p), b.Add("Where", {Keep(b), b.Scalar(0), b.Scalar(-kInf)})}));

@@ -3,124 +3,17 @@
 #include <unordered_map>
 #include <utility>
 
-#include "onnx/upgrade/rules.h"
+#include "onnx/upgrade/rewrite.h"
 
 namespace slipway::onnx {
 namespace {
 
-/// A node that is taken apart into nodes of ai.onnx (and ai.slipway): they are added before it, and the last takes over
-/// its name and outputs.
-class Rewrite {
- public:
-  Rewrite(Graph& graph, NodeId id) : g_(graph), id_(id), before_(graph, id), node_(graph.node(id)) {}
-
-  const Attributes& attributes() const { return node_.attributes; }
-  const Before& before() const { return before_; }
-  bool Has(size_t i) const { return node_.input(i) != kNone; }
-  bool HasOut(size_t i) const { return node_.output(i) != kNone; }
-  ValueId In(size_t i) const { return Required(node_, i); }
-  const Tensor* Constant(size_t i) const { return Has(i) ? g_.Constant(node_.input(i)) : nullptr; }
-  /// -1: not known.
-  int RankOf(size_t i) const {
-    if (!Has(i)) return -1;
-    const SymbolicShape& shape = g_.value(node_.input(i)).type.shape;
-    return shape.has_rank() ? shape.rank() : -1;
-  }
-
-  ValueId Add(std::string_view op_type, std::vector<ValueId> inputs, Attributes attributes = {},
-              std::string_view domain = kOnnxDomain) const {
-    const ValueId out = before_.Add(op_type, std::move(inputs), std::move(attributes));
-    g_.node(g_.value(out).producer).domain = domain;
-    return out;
-  }
-  /// x + input i, or x where that is left out.
-  ValueId Plus(ValueId x, size_t i) const { return Has(i) ? Add("Add", {x, In(i)}) : x; }
-  ValueId Number(std::string_view what, float value, ValueId like) const { return before_.Scalar(what, value, like); }
-
-  /// The node's outputs are those of one node. `outputs` gives the place that each of its own takes there.
-  void Become(std::string_view op_type, std::vector<ValueId> inputs, Attributes attributes = {},
-              std::string_view domain = kOnnxDomain, const std::vector<size_t>& outputs = {}) {
-    Node next{.name = node_.name,
-              .op_type = std::string(op_type),
-              .domain = std::string(domain),
-              .inputs = std::move(inputs),
-              .outputs = node_.outputs,
-              .attributes = std::move(attributes)};
-    if (!outputs.empty()) {
-      next.outputs.assign(*std::max_element(outputs.begin(), outputs.end()) + 1, kNone);
-      for (size_t i = 0; i < outputs.size(); ++i) next.outputs[outputs[i]] = node_.output(i);
-    }
-    while (!next.outputs.empty() && next.outputs.back() == kNone) next.outputs.pop_back();
-    while (!next.inputs.empty() && next.inputs.back() == kNone) next.inputs.pop_back();
-    g_.RemoveNode(id_);
-    g_.AddNode(std::move(next));
-  }
-
-  /// Output i is an identity of x; for the outputs that Become is not to give.
-  void Give(size_t i, ValueId x) {
-    const ValueId y = g_.node(id_).outputs[i];
-    Node& node = g_.node(id_);
-    node.outputs[i] = kNone;
-    node_.outputs[i] = kNone;
-    g_.value(y).producer = kNone;
-    g_.AddNode({.name = g_.value(y).name + "/given", .op_type = "Identity", .inputs = {x}, .outputs = {y}}, id_);
-  }
-
-  /// What `activation` names, of x; its parameters in the order of ONNX's attributes.
-  void BecomeActivation(ValueId x, const std::string& activation, const std::vector<float>& parameters) {
-    const auto parameter = [&](size_t i, float otherwise) { return i < parameters.size() ? parameters[i] : otherwise; };
-    static const std::unordered_map<std::string, std::vector<std::pair<std::string, float>>> known = {
-        {"Relu", {}},
-        {"Sigmoid", {}},
-        {"Tanh", {}},
-        {"Softplus", {}},
-        {"Softsign", {}},
-        {"Gelu", {}},
-        {"HardSwish", {}},
-        {"Swish", {{"alpha", 1.0f}}},
-        {"LeakyRelu", {{"alpha", 0.01f}}},
-        {"Elu", {{"alpha", 1.0f}}},
-        {"Celu", {{"alpha", 1.0f}}},
-        {"ThresholdedRelu", {{"alpha", 1.0f}}},
-        {"Selu", {{"alpha", 1.67326f}, {"gamma", 1.0507f}}},
-        {"HardSigmoid", {{"alpha", 0.2f}, {"beta", 0.5f}}}};
-    if (activation == "Clip") {
-      constexpr float kAll = std::numeric_limits<float>::max();
-      return Become("Clip", {x, Number("min", parameter(0, -kAll), In(0)), Number("max", parameter(1, kAll), In(0))});
-    }
-    const auto found = known.find(activation);
-    if (found == known.end())
-      FailUpgrade(Code::kUnsupported, fmt::format("attribute 'activation' is '{}', which is not known.", activation));
-    Attributes a;
-    for (size_t i = 0; i < found->second.size(); ++i)
-      a.Set(found->second[i].first, parameter(i, found->second[i].second));
-    Become(activation, {x}, std::move(a));
-  }
-
- private:
-  Graph& g_;
-  NodeId id_;
-  Before before_;
-  Node node_;  // a copy: what is added to the graph moves its nodes' neighbours
-};
+/// Images in blocks of channels, the layout of onnxruntime's convolutions.
+constexpr std::string_view kBlockedDomain = "com.microsoft.nchwc";
 
 using Rule = void (*)(Rewrite&);
 
-Attributes Without(Attributes a, std::initializer_list<std::string_view> names) {
-  for (std::string_view name : names) a.Remove(name);
-  return a;
-}
-
-void FusedConv(Rewrite& r) {
-  const std::string activation = r.attributes().String("activation", "");
-  const Attributes window = Without(r.attributes(), {"activation", "activation_params"});
-  std::vector<ValueId> inputs = {r.In(0), r.In(1)};
-  if (r.Has(2)) inputs.push_back(r.In(2));
-  if (activation.empty() && !r.Has(3)) return r.Become("Conv", std::move(inputs), window);
-  const ValueId y = r.Add("Conv", std::move(inputs), window);
-  if (activation.empty()) return r.Become("Add", {y, r.In(3)});
-  r.BecomeActivation(r.Plus(y, 3), activation, r.attributes().Floats("activation_params"));
-}
+void FusedConv(Rewrite& r) { BecomeFusedConv(r, r.In(1)); }
 
 void FusedGemm(Rewrite& r) {
   const Attributes& a = r.attributes();
@@ -386,8 +279,60 @@ const std::unordered_map<std::string_view, Rule>& ExtraRules() {
 
 }  // namespace
 
+void Rewrite::BecomeActivation(ValueId x, const std::string& activation, const std::vector<float>& parameters) {
+  const auto parameter = [&](size_t i, float otherwise) { return i < parameters.size() ? parameters[i] : otherwise; };
+  static const std::unordered_map<std::string, std::vector<std::pair<std::string, float>>> known = {
+      {"Relu", {}},
+      {"Sigmoid", {}},
+      {"Tanh", {}},
+      {"Softplus", {}},
+      {"Softsign", {}},
+      {"Gelu", {}},
+      {"HardSwish", {}},
+      {"Swish", {{"alpha", 1.0f}}},
+      {"LeakyRelu", {{"alpha", 0.01f}}},
+      {"Elu", {{"alpha", 1.0f}}},
+      {"Celu", {{"alpha", 1.0f}}},
+      {"ThresholdedRelu", {{"alpha", 1.0f}}},
+      {"Selu", {{"alpha", 1.67326f}, {"gamma", 1.0507f}}},
+      {"HardSigmoid", {{"alpha", 0.2f}, {"beta", 0.5f}}}};
+  if (activation == "Clip") {
+    constexpr float kAll = std::numeric_limits<float>::max();
+    return Become("Clip", {x, Number("min", parameter(0, -kAll), In(0)), Number("max", parameter(1, kAll), In(0))});
+  }
+  const auto found = known.find(activation);
+  if (found == known.end())
+    FailUpgrade(Code::kUnsupported, fmt::format("attribute 'activation' is '{}', which is not known.", activation));
+  Attributes a;
+  for (size_t i = 0; i < found->second.size(); ++i)
+    a.Set(found->second[i].first, parameter(i, found->second[i].second));
+  Become(activation, {x}, std::move(a));
+}
+
+Attributes Without(Attributes a, std::initializer_list<std::string_view> names) {
+  for (std::string_view name : names) a.Remove(name);
+  return a;
+}
+
+void BecomeFusedConv(Rewrite& r, ValueId weights) {
+  const std::string activation = r.attributes().String("activation", "");
+  const Attributes window = Without(r.attributes(), {"activation", "activation_params"});
+  std::vector<ValueId> inputs = {r.In(0), weights};
+  if (r.Has(2)) inputs.push_back(r.In(2));
+  if (activation.empty() && !r.Has(3)) return r.Become("Conv", std::move(inputs), window);
+  const ValueId y = r.Add("Conv", std::move(inputs), window);
+  if (activation.empty()) return r.Become("Add", {y, r.In(3)});
+  r.BecomeActivation(r.Plus(y, 3), activation, r.attributes().Floats("activation_params"));
+}
+
 bool TakeApart(Graph& graph, NodeId id) {
   const Node& node = graph.node(id);
+  if (node.domain == kBlockedDomain) {
+    if (node.output(0) == kNone) FailUpgrade(Code::kBadGraph, "gives no output.");
+    const std::string op_type = node.op_type;
+    Rewrite rewrite(graph, id);
+    return TakeApartBlocked(rewrite, op_type);
+  }
   const bool microsoft = node.domain == kMicrosoftDomain;
   if (!microsoft && !node.domain.empty()) return false;
   const auto& rules = microsoft ? MicrosoftRules() : ExtraRules();
