@@ -27,6 +27,7 @@ int Main(int argc, char** argv) {
   int code = kOk;
   AddBench(app, code);
   AddCheck(app, code);
+  AddExport(app, code);
   AddInspect(app, code);
   AddRun(app, code);
   try {
