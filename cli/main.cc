@@ -18,7 +18,7 @@ int Report(const std::string& message) {
 }
 
 int Main(int argc, char** argv) {
-  CLI::App app("Runs, describes, checks and measures ONNX models.", "slipway");
+  CLI::App app("Runs, describes, checks, converts and measures ONNX models.", "slipway");
   app.set_version_flag("--version", "slipway " SLIPWAY_VERSION);
   app.require_subcommand(1);
   app.footer(
@@ -27,7 +27,11 @@ int Main(int argc, char** argv) {
   int code = kOk;
   AddBench(app, code);
   AddCheck(app, code);
+<<<<<<< HEAD
   AddExport(app, code);
+=======
+  AddConvert(app, code);
+>>>>>>> convert
   AddInspect(app, code);
   AddRun(app, code);
   try {

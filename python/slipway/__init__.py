@@ -8,6 +8,7 @@ The names are onnxruntime's, so that a program moves over by changing its import
 """
 
 from ._slipway import ModelMetadata, NodeArg, RunOptions
+from .convert import convert_opset
 from .errors import Error
 from .session import (
     ExecutionMode,
@@ -29,6 +30,7 @@ __all__ = [
     "NodeArg",
     "RunOptions",
     "SessionOptions",
+    "convert_opset",
     "get_all_providers",
     "get_available_providers",
     "get_device",

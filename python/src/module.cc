@@ -8,6 +8,7 @@
 
 #include "arrays.h"
 #include "program.h"
+#include "session/convert.h"
 #include "session/describe.h"
 #include "slipway/session.h"
 
@@ -86,6 +87,30 @@ Session LoadBytes(nb::bytes bytes, const SessionOptions& options) {
   return Session::FromBytes(view, options);
 }
 
+void ConvertModelFile(const std::string& model, const std::string& path, int64_t opset) {
+  nb::gil_scoped_release release;
+  ConvertFile(model, path, opset);
+}
+
+template <class Convert>
+nb::bytes Converted(const Convert& convert) {
+  std::string out;
+  {
+    nb::gil_scoped_release release;
+    out = convert();
+  }
+  return nb::bytes(out.data(), out.size());
+}
+
+nb::bytes ConvertModelToBytes(const std::string& model, int64_t opset) {
+  return Converted([&] { return ConvertFile(model, opset); });
+}
+
+nb::bytes ConvertModelBytes(nb::bytes model, int64_t opset) {
+  const std::string_view view(model.c_str(), model.size());
+  return Converted([&] { return ConvertBytes(view, opset); });
+}
+
 /// Python's class for each code, made in slipway/errors.py.
 constexpr const char* ClassOf(Code code) {
   switch (code) {
@@ -145,6 +170,10 @@ NB_MODULE(_slipway, m) {
       .def_ro("ir_version", &ModelInfo::ir_version)
       .def_ro("opsets", &ModelInfo::opsets, "Opset versions by domain, as the file has them.")
       .def_ro("custom_metadata_map", &ModelInfo::metadata);
+
+  m.def("convert_file", &ConvertModelFile, "model"_a, "path"_a, "opset"_a);
+  m.def("convert_file_to_bytes", &ConvertModelToBytes, "model"_a, "opset"_a);
+  m.def("convert_bytes", &ConvertModelBytes, "model"_a, "opset"_a);
 
   nb::class_<SessionOptions>(m, "NativeSessionOptions")
       .def(nb::init<>())

@@ -3,12 +3,14 @@
 #include <nanobind/stl/map.h>
 #include <nanobind/stl/string.h>
 
+#include <chrono>
 #include <map>
 #include <nlohmann/json.hpp>
 
 #include "arrays.h"
 #include "onnx/writer.h"
 #include "pt2/convert.h"
+#include "session/convert.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -97,7 +99,15 @@ std::string ConvertProgram(nb::bytes json, nb::dict tensors, const std::string& 
     Model model = pt2::Convert(program, options, &report);
     out["inputs"] = Describe(*model.graph, model.graph->inputs);
     out["outputs"] = Describe(*model.graph, model.graph->outputs);
-    WriteModel(model, path);
+    const int64_t opset = options.opset ? options.opset : 17;
+    const auto timed = [&](const char* stage, const auto& work) {
+      const auto start = std::chrono::steady_clock::now();
+      work();
+      report.seconds[stage] = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    };
+    timed("opset", [&] { ConvertOpset(model, opset); });
+    timed("write", [&] { WriteModel(model, path, int64_t{2000} << 20, opset); });
+    out["nodes_after"] = model.graph->order().size();
   }
   out["program_nodes"] = report.program_nodes;
   out["converted_nodes"] = report.converted_nodes;

@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include "onnx/downgrade/downgrade.h"
 #include "onnx/graph_reader.h"
 #include "onnx/tensor_writer.h"
 #include "onnx/upgrade/upgrade.h"
@@ -19,8 +20,6 @@ using protozero::pbf_writer;
 namespace field = onnx::field;
 using onnx::AttributeKind;
 
-/// The IR version that goes with the newest opset.
-constexpr int64_t kIrVersion = 14;
 /// What protobuf's parsers take.
 constexpr int64_t kMostBytes = int64_t{2047} << 20;
 
@@ -88,14 +87,15 @@ class GraphWriter {
   using Names = std::vector<std::string>;  // by ValueId
 
   std::string Unique(const std::string& wanted);
+  std::string UniqueNode(const std::string& wanted);
   Names NameValues(const Graph& g, const Node* node, const Names* outer);
   void WriteNode(pbf_writer& parent, const Graph& g, const Node& node, const Names& names);
   void WriteAttribute(pbf_writer& parent, const std::string& name, const Attribute& value, const Node& node,
                       const Names& names);
   void WriteOutputs(pbf_writer& message, const Graph& g, const Names& names);
 
-  std::unordered_set<std::string> used_;
-  std::unordered_map<std::string, int> repeats_;
+  std::unordered_set<std::string> used_, used_nodes_;
+  std::unordered_map<std::string, int> repeats_, node_repeats_;
   std::set<std::string> overridable_;
   onnx::ExternalFile* external_;
 };
@@ -107,6 +107,13 @@ std::string GraphWriter::Unique(const std::string& wanted) {
   do {
     name = fmt::format("{}_{}", base, ++repeats_[base]);
   } while (!used_.insert(name).second);
+  return name;
+}
+
+/// Runtimes want nodes told apart as well as values.
+std::string GraphWriter::UniqueNode(const std::string& wanted) {
+  std::string name = wanted;
+  while (!used_nodes_.insert(name).second) name = fmt::format("{}_{}", wanted, ++node_repeats_[wanted]);
   return name;
 }
 
@@ -184,7 +191,7 @@ void GraphWriter::WriteNode(pbf_writer& parent, const Graph& g, const Node& node
   };
   list(wire::kInput, node.inputs);
   list(wire::kOutput, node.outputs);
-  if (!node.name.empty()) message.add_string(wire::kName, node.name);
+  if (!node.name.empty()) message.add_string(wire::kName, UniqueNode(node.name));
   message.add_string(wire::kOpType, node.op_type);
   for (const auto& [name, value] : node.attributes) WriteAttribute(message, name, value, node, names);
   if (!node.domain.empty()) message.add_string(wire::kDomain, node.domain);
@@ -256,8 +263,8 @@ int64_t WeightBytes(const Graph& graph) {
   return sum;
 }
 
-std::map<std::string, int64_t> Opsets(const Model& model) {
-  std::map<std::string, int64_t> opsets = {{"", onnx::kNewestOpset}};
+std::map<std::string, int64_t> Opsets(const Model& model, int64_t opset) {
+  std::map<std::string, int64_t> opsets = {{"", opset}};
   ForEachGraph(*model.graph, [&](const Graph& g) {
     for (NodeId id : g.order()) {
       const std::string& domain = g.node(id).domain;
@@ -269,20 +276,21 @@ std::map<std::string, int64_t> Opsets(const Model& model) {
   return opsets;
 }
 
-std::string Serialize(const Model& model, onnx::ExternalFile* external) {
+std::string Serialize(const Model& model, int64_t opset, onnx::ExternalFile* external) {
   namespace wire = field::model;
+  if (opset == kNewestWritten) opset = onnx::kNewestOpset;
   std::string bytes;
   pbf_writer message(bytes);
   const auto text = [&](uint32_t tag, const std::string& value) {
     if (!value.empty()) message.add_string(tag, value);
   };
-  message.add_int64(wire::kIrVersion, kIrVersion);
+  message.add_int64(wire::kIrVersion, onnx::IrVersionOf(opset));
   text(wire::kProducerName, model.producer_name);
   text(wire::kProducerVersion, model.producer_version);
   text(wire::kDomain, model.domain);
   if (model.model_version != 0) message.add_int64(wire::kModelVersion, model.model_version);
   text(wire::kDoc, model.doc);
-  for (const auto& [domain, version] : Opsets(model)) {
+  for (const auto& [domain, version] : Opsets(model, opset)) {
     pbf_writer opset(message, wire::kOpsetImport);
     opset.add_string(field::pair::kKey, domain);
     opset.add_int64(field::pair::kValue, version);
@@ -317,24 +325,24 @@ void NewFile(const std::string& path, const F& write) {
 
 }  // namespace
 
-std::string WriteModel(const Model& model) {
+std::string WriteModel(const Model& model, int64_t opset) {
   if (WeightBytes(*model.graph) > kMostBytes) {
     throw Error(Code::kUnsupported,
                 "the weights are more than the 2 GB that one .onnx file can hold: write to a path instead.");
   }
-  return Serialize(model, nullptr);
+  return Serialize(model, opset, nullptr);
 }
 
-void WriteModel(const Model& model, const std::string& path, int64_t external_above) {
+void WriteModel(const Model& model, const std::string& path, int64_t external_above, int64_t opset) {
   std::string bytes;
   if (WeightBytes(*model.graph) >= std::min(external_above, kMostBytes)) {
     const std::string name = path + ".data";
     NewFile(name, [&](std::ostream& out) {
       onnx::ExternalFile external{&out, std::filesystem::path(name).filename().string()};
-      bytes = Serialize(model, &external);
+      bytes = Serialize(model, opset, &external);
     });
   } else {
-    bytes = Serialize(model, nullptr);
+    bytes = Serialize(model, opset, nullptr);
   }
   NewFile(path, [&](std::ostream& out) { out.write(bytes.data(), static_cast<std::streamsize>(bytes.size())); });
 }

@@ -110,7 +110,7 @@ Model Convert(const Program& program, const ConvertOptions& options, Report* rep
   model.path = program.path;
   model.producer_name = "slipway";
   model.metadata = options.metadata;
-  if (!torch.torch_version.empty()) model.metadata.try_emplace("torch_version", torch.torch_version);
+  if (!torch.torch_version.empty()) model.metadata.try_emplace("slipway.torch_version", torch.torch_version);
   return model;
 }
 

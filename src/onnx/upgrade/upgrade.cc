@@ -91,7 +91,8 @@ const std::vector<const Rule*>* RulesOf(const std::string& op) {
   return found == by_op->end() ? nullptr : &found->second;
 }
 
-/// The opset that an operator came with; 1 for what was always there, and for what ONNX does not have.
+}  // namespace
+
 int64_t FirstOpset(const std::string& op) {
   static const auto* const first = new std::unordered_map<std::string_view, int64_t>{
 #define SINCE(opset, name) {#name, opset},
@@ -101,8 +102,6 @@ int64_t FirstOpset(const std::string& op) {
   const auto found = first->find(op);
   return found == first->end() ? 1 : found->second;
 }
-
-}  // namespace
 
 void Upgrade(Graph& graph, NodeId id, int64_t version) {
   const Node& node = graph.node(id);
