@@ -16,11 +16,8 @@ enum ExitCode : int {
 /// Each adds one subcommand; parsing it runs it and puts its exit code in `code`.
 void AddBench(CLI::App& app, int& code);
 void AddCheck(CLI::App& app, int& code);
-<<<<<<< HEAD
-void AddExport(CLI::App& app, int& code);
-=======
 void AddConvert(CLI::App& app, int& code);
->>>>>>> convert
+void AddExport(CLI::App& app, int& code);
 void AddInspect(CLI::App& app, int& code);
 void AddRun(CLI::App& app, int& code);
 

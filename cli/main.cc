@@ -27,11 +27,8 @@ int Main(int argc, char** argv) {
   int code = kOk;
   AddBench(app, code);
   AddCheck(app, code);
-<<<<<<< HEAD
-  AddExport(app, code);
-=======
   AddConvert(app, code);
->>>>>>> convert
+  AddExport(app, code);
   AddInspect(app, code);
   AddRun(app, code);
   try {
