@@ -4,8 +4,8 @@ PYTHON3 ?= python3
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 PACKAGES := g++ cmake ninja-build pkg-config libhwy-dev libfmt-dev libprotozero-dev libcli11-dev nlohmann-json3-dev \
-            libgtest-dev libgmock-dev libbenchmark-dev python3-dev python3-venv clang-format-16 git \
-            libturbojpeg0 libwebp7 libtiff6 libopenjp2-7
+            libsimdjson-dev libzip-dev libgtest-dev libgmock-dev libbenchmark-dev python3-dev python3-venv \
+            clang-format-16 git libturbojpeg0 libwebp7 libtiff6 libopenjp2-7
 CXX_FILES = $(shell git -c safe.directory=$(CURDIR) ls-files '*.cc' '*.h')
 
 # The rooms whose tests also run under each sanitizer: what reads files and callers' input, and what threads share.

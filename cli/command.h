@@ -18,6 +18,7 @@ void AddBench(CLI::App& app, int& code);
 void AddCheck(CLI::App& app, int& code);
 void AddCompile(CLI::App& app, int& code);
 void AddConvert(CLI::App& app, int& code);
+void AddExport(CLI::App& app, int& code);
 void AddInspect(CLI::App& app, int& code);
 void AddOperators(CLI::App& app, int& code);
 void AddRun(CLI::App& app, int& code);

@@ -30,6 +30,7 @@ int Main(int argc, char** argv) {
   AddCheck(app, code);
   AddCompile(app, code);
   AddConvert(app, code);
+  AddExport(app, code);
   AddInspect(app, code);
   AddOperators(app, code);
   AddRun(app, code);

@@ -7,6 +7,7 @@
 #include <atomic>
 
 #include "arrays.h"
+#include "program.h"
 #include "session/convert.h"
 #include "quantization.h"
 #include "session/describe.h"
@@ -149,6 +150,7 @@ NB_MODULE(_slipway, m) {
   InitArrays();
   TranslateErrors();
   InitQuantization(m);
+  AddProgram(m);
 
   nb::class_<ValueInfo>(m, "NodeArg", "An input or output of a model.")
       .def_ro("name", &ValueInfo::name)

@@ -87,14 +87,15 @@ class GraphWriter {
   using Names = std::vector<std::string>;  // by ValueId
 
   std::string Unique(const std::string& wanted);
+  std::string UniqueNode(const std::string& wanted);
   Names NameValues(const Graph& g, const Node* node, const Names* outer);
   void WriteNode(pbf_writer& parent, const Graph& g, const Node& node, const Names& names);
   void WriteAttribute(pbf_writer& parent, const std::string& name, const Attribute& value, const Node& node,
                       const Names& names);
   void WriteOutputs(pbf_writer& message, const Graph& g, const Names& names);
 
-  std::unordered_set<std::string> used_;
-  std::unordered_map<std::string, int> repeats_;
+  std::unordered_set<std::string> used_, used_nodes_;
+  std::unordered_map<std::string, int> repeats_, node_repeats_;
   std::set<std::string> overridable_;
   onnx::ExternalFile* external_;
 };
@@ -106,6 +107,13 @@ std::string GraphWriter::Unique(const std::string& wanted) {
   do {
     name = fmt::format("{}_{}", base, ++repeats_[base]);
   } while (!used_.insert(name).second);
+  return name;
+}
+
+/// Runtimes want nodes told apart as well as values.
+std::string GraphWriter::UniqueNode(const std::string& wanted) {
+  std::string name = wanted;
+  while (!used_nodes_.insert(name).second) name = fmt::format("{}_{}", wanted, ++node_repeats_[wanted]);
   return name;
 }
 
@@ -183,7 +191,7 @@ void GraphWriter::WriteNode(pbf_writer& parent, const Graph& g, const Node& node
   };
   list(wire::kInput, node.inputs);
   list(wire::kOutput, node.outputs);
-  if (!node.name.empty()) message.add_string(wire::kName, node.name);
+  if (!node.name.empty()) message.add_string(wire::kName, UniqueNode(node.name));
   message.add_string(wire::kOpType, node.op_type);
   for (const auto& [name, value] : node.attributes) WriteAttribute(message, name, value, node, names);
   if (!node.domain.empty()) message.add_string(wire::kDomain, node.domain);

@@ -339,7 +339,7 @@ class _Job:
             "slipway.torch_version": torch.__version__,
             "slipway.opset_version": str(self.opset),
             "slipway.arguments": json.dumps(call),
-            "slipway.time": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+            "slipway.time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         }
 
     def verify(self, file: str, mode: bool | str, rtol: float | None, atol: float | None) -> None:

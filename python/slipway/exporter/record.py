@@ -217,7 +217,7 @@ class _Type:
     def __init__(self, tensor: torch.Tensor | None) -> None:
         self._tensor = tensor
 
-    def scalarType(self) -> str | None:  # noqa: N802
+    def scalarType(self) -> str | None:
         return None if self._tensor is None else _SCALAR_TYPES.get(str(self._tensor.dtype).removeprefix("torch."))
 
     def dtype(self) -> torch.dtype | None:
@@ -229,7 +229,7 @@ class _Type:
     def sizes(self) -> list[int | None] | None:
         return None if self._tensor is None else [n if isinstance(n, int) else None for n in self._tensor.shape]
 
-    varyingSizes = sizes  # noqa: N815
+    varyingSizes = sizes
 
 
 class Recorder:

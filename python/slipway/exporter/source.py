@@ -100,7 +100,7 @@ def watch_guards(above: str) -> Iterator[Guards]:
     guards = Guards()
     original = symbolic_shapes.ShapeEnv._log_guard
 
-    def log_guard(self, prefix, g, forcing_spec):  # noqa: ANN001, ANN202
+    def log_guard(self, prefix, g, forcing_spec):
         guards.symbols.update((str(source), str(symbol)) for source, symbol in self.source_to_var.items())
         frame = sys._getframe(1)
         line = of_frame(frame, above)

@@ -19,7 +19,7 @@ ValueId RepeatHeads(Rewrite& r, ValueId v, const ValueId heads, int64_t times) {
   const ValueId sizes = r.ShapeOf(v), apart = r.Unsqueeze(v, {2});
   const auto part = [&](int64_t from, int64_t to) { return r.Slice(sizes, 0, from, to); };
   const ValueId wide = r.Op("Expand", {apart, r.Concat({part(0, 2), r.Ints({times}), part(2, 4)}, 0)});
-  return r.Reshape(wide, r.Concat({part(0, 1), heads, part(2, 4)}, 0));
+  return r.ReshapeBy(wide, r.Concat({part(0, 1), heads, part(2, 4)}, 0));
 }
 
 /// Attention written out. The steps are members, since they share the sizes.
@@ -194,12 +194,12 @@ void RotaryByProducts(Rewrite& r) {
   const ValueId imaginary = r.Add(r.Mul(sine, first), r.Mul(cosine, second));
   ValueId y;
   if (interleaved) {
-    y = r.Reshape(r.Concat({r.Unsqueeze(real, {4}), r.Unsqueeze(imaginary, {4})}, 4), r.ShapeOf(part));
+    y = r.ReshapeBy(r.Concat({r.Unsqueeze(real, {4}), r.Unsqueeze(imaginary, {4})}, 4), r.ShapeOf(part));
   } else {
     y = r.Concat({real, imaginary}, 3);
   }
   if (turned > 0 && r.Size(heads, 3) != turned) y = r.Concat({y, r.Slice(heads, 3, turned, kEnd)}, 3);
-  r.Become({rank == 3 ? r.Reshape(y, r.ShapeOf(x)) : y});
+  r.Become({rank == 3 ? r.ReshapeBy(y, r.ShapeOf(x)) : y});
 }
 
 /// A cache with new rows written into it.
@@ -274,7 +274,7 @@ void LinearAttentionByScan(Rewrite& r) {
   const float given = a.Float("scale", 0);
   q = r.Mul(q, r.Num(given != 0 ? given : 1 / std::sqrt(static_cast<double>(*key_size)), wide));
   // Queries of one key head lie in an axis of their own.
-  q = r.Reshape(q, r.Concat({r.SizeOf(q, 0), r.SizeOf(q, 1), r.Ints({heads, q_heads / heads, *key_size})}, 0));
+  q = r.ReshapeBy(q, r.Concat({r.SizeOf(q, 0), r.SizeOf(q, 1), r.Ints({heads, q_heads / heads, *key_size})}, 0));
   ValueId state = r.Has(3) ? r.Cast(r.In(3), wide)
                            : r.Full(r.Concat({r.SizeOf(query, 0), r.Ints({heads, *key_size, *value_size})}, 0), 0, wide);
 

@@ -128,8 +128,8 @@ void ScatterNdReduce(Rewrite& r) {
   for (int64_t i = *depth; i < rank; ++i) row = r.Mul(row, r.Slice(sizes, 0, i, i + 1));
   const ValueId two_axes = r.Concat({r.Ints({-1}), row}, 0);
   const ValueId joined =
-      JoinRows(r, r.Reshape(x, two_axes), flat, r.Reshape(r.In(2), two_axes), JoiningOf(r, type));
-  r.Become({r.Reshape(joined, sizes)});
+      JoinRows(r, r.ReshapeBy(x, two_axes), flat, r.ReshapeBy(r.In(2), two_axes), JoiningOf(r, type));
+  r.Become({r.ReshapeBy(joined, sizes)});
 }
 
 /// A product of tensors whose axes have letters.

@@ -194,15 +194,17 @@ void DropNumOutputs(Rewrite& r) {
   }
   if (size) {
     const int64_t chunk = (*size + parts - 1) / parts;
-    std::vector<int64_t> sizes(static_cast<size_t>(parts), chunk);
-    sizes.back() = *size - chunk * (parts - 1);
+    std::vector<int64_t> sizes;
+    for (int64_t i = 0; i < parts; ++i) sizes.push_back(std::clamp<int64_t>(*size - i * chunk, 0, chunk));
     return r.g.SetInput(r.id, 1, r.Ints(sizes));
   }
+  // Each part but the last few is as long as the first.
   const ValueId whole = r.SizeOf(x, axis);
   const ValueId chunk = r.Div(r.Add(whole, r.Ints({parts - 1})), r.Ints({parts}));
-  std::vector<ValueId> sizes(static_cast<size_t>(parts), chunk);
-  sizes.back() = r.Sub(whole, r.Mul(chunk, r.Ints({parts - 1})));
-  r.g.SetInput(r.id, 1, r.Concat(sizes, 0));
+  std::vector<int64_t> before;
+  for (int64_t i = 0; i < parts; ++i) before.push_back(i);
+  const ValueId left = r.Sub(whole, r.Mul(chunk, r.Ints(before)));
+  r.g.SetInput(r.id, 1, r.Op("Min", {r.Op("Max", {left, r.Ints({0})}), chunk}));
 }
 
 /// Split by an attribute; sizes that a run computes become slices.
@@ -396,7 +398,7 @@ void FlattenByReshape(Rewrite& r) {
   const int64_t axis = r.Axis(x, r.attributes().Int("axis", 1));
   if (axis == 0) return r.Become({r.Reshape(x, {1, -1})});
   const ValueId rows = r.Reduce("ReduceProd", r.Cast(r.Slice(r.ShapeOf(x), 0, 0, axis), DType::kInt32), {0});
-  r.Become({r.Reshape(x, r.Concat({r.Cast(rows, DType::kInt64), r.Ints({-1})}, 0))});
+  r.Become({r.ReshapeBy(x, r.Concat({r.Cast(rows, DType::kInt64), r.Ints({-1})}, 0))});
 }
 
 /// Max, Min, Sum and Mean wanted inputs of one shape.
@@ -432,9 +434,9 @@ void DepthByTranspose(Rewrite& r) {
   const auto part = [&](int64_t axis) { return r.Slice(sizes, 0, axis, axis + 1); };
   const ValueId b = r.Ints({block});
   const ValueId channels = r.Div(part(1), r.Ints({block * block}));
-  const ValueId cut = r.Reshape(x, r.Concat({part(0), channels, b, b, part(2), part(3)}, 0));
+  const ValueId cut = r.ReshapeBy(x, r.Concat({part(0), channels, b, b, part(2), part(3)}, 0));
   const ValueId moved = r.Transpose(cut, {0, 1, 4, 2, 5, 3});
-  r.Become({r.Reshape(moved, r.Concat({part(0), channels, r.Mul(part(2), b), r.Mul(part(3), b)}, 0))});
+  r.Become({r.ReshapeBy(moved, r.Concat({part(0), channels, r.Mul(part(2), b), r.Mul(part(3), b)}, 0))});
 }
 
 /// Mode "CRD" of SpaceToDepth.
@@ -444,9 +446,9 @@ void SpaceByTranspose(Rewrite& r) {
   const auto part = [&](int64_t axis) { return r.Slice(sizes, 0, axis, axis + 1); };
   const ValueId b = r.Ints({block});
   const ValueId rows = r.Div(part(2), b), columns = r.Div(part(3), b);
-  const ValueId cut = r.Reshape(x, r.Concat({part(0), part(1), rows, b, columns, b}, 0));
+  const ValueId cut = r.ReshapeBy(x, r.Concat({part(0), part(1), rows, b, columns, b}, 0));
   const ValueId moved = r.Transpose(cut, {0, 1, 3, 5, 2, 4});
-  r.Become({r.Reshape(moved, r.Concat({part(0), r.Mul(part(1), r.Ints({block * block})), rows, columns}, 0))});
+  r.Become({r.ReshapeBy(moved, r.Concat({part(0), r.Mul(part(1), r.Ints({block * block})), rows, columns}, 0))});
 }
 
 /// Each axis is cut or padded in the middle.

@@ -63,7 +63,7 @@ void GroupNormByInstances(Rewrite& r) {
   const ValueId zeros = r.Floats({groups}, std::vector<float>(static_cast<size_t>(groups), 0), stash);
   const ValueId normal =
       r.Op("InstanceNormalization", {flat, ones, zeros}, {{"epsilon", r.attributes().Float("epsilon", 1e-5f)}});
-  const ValueId back = r.Cast(r.Reshape(normal, r.ShapeOf(x)), type);
+  const ValueId back = r.Cast(r.ReshapeBy(normal, r.ShapeOf(x)), type);
   r.Become({r.Add(r.Mul(back, OverChannels(r, r.In(1), rank)), OverChannels(r, r.In(2), rank))});
 }
 
@@ -113,7 +113,7 @@ void SoftmaxOfMatrix(Rewrite& r) {
   const int64_t axis = r.attributes().Int("axis", -1);
   if (!r.HasRank(x) && axis == -1 && r.target >= 11) return r.attributes().Set("axis", axis);
   const int64_t rank = r.Rank(x), place = axis < 0 ? axis + rank : axis;
-  if (rank == 0) return r.Become({r.Reshape(r.Op(r.node().op_type, {r.Reshape(x, {1, 1})}), r.Ints({}))});
+  if (rank == 0) return r.Become({r.ReshapeBy(r.Op(r.node().op_type, {r.Reshape(x, {1, 1})}), r.Ints({}))});
   if (place == rank - 1) return r.attributes().Set("axis", place);
   std::vector<int64_t> perm = From(0, rank);
   std::swap(perm[place], perm[rank - 1]);

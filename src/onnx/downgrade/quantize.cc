@@ -47,7 +47,7 @@ bool OneScale(Rewrite& r, ValueId scale) {
 
 /// A scale or zero point in the axes of x: a number, one an axis, or one a block.
 ValueId Spread(Rewrite& r, ValueId v, ValueId x) {
-  if (v == kNone || OneScale(r, v)) return v == kNone || r.Rank(v) == 0 ? v : r.Reshape(v, r.Ints({}));
+  if (v == kNone || OneScale(r, v)) return v == kNone || r.Rank(v) == 0 ? v : r.ReshapeBy(v, r.Ints({}));
   const int64_t rank = r.Rank(x);
   const int64_t block = r.attributes().Int("block_size", 0), axis = r.Axis(x, r.attributes().Int("axis", 1));
   if (block == 0) {

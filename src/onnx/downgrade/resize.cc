@@ -183,23 +183,29 @@ void ResizeOfOpset18(Rewrite& r) {
   std::vector<int64_t> places(static_cast<size_t>(rank), -1);
   for (size_t i = 0; i < axes.size(); ++i) places[axes[i]] = static_cast<int64_t>(i);
   // Axes that are not named stay as they are.
-  const size_t which = r.Has(3) ? 3 : 2;
-  std::vector<ValueId> parts;
-  for (int64_t axis = 0; axis < rank; ++axis) {
-    if (places[axis] >= 0) {
-      parts.push_back(r.Slice(r.In(which), 0, places[axis], places[axis] + 1));
-    } else {
-      parts.push_back(which == 3 ? r.SizeOf(r.In(0), axis)
-                                 : r.Constant(Tensor::From<float>({1}, {1})));
+  const auto spread = [&](size_t which, int64_t from, const auto& otherwise) {
+    const Tensor* constant = r.g.Constant(r.In(which));
+    std::vector<ValueId> parts;
+    std::vector<float> numbers;
+    for (int64_t axis = 0; axis < rank; ++axis) {
+      const int64_t place = from + places[axis];
+      if (places[axis] < 0) parts.push_back(otherwise(axis));
+      else if (!constant || constant->dtype() != DType::kFloat) parts.push_back(r.Slice(r.In(which), 0, place, place + 1));
+      else parts.push_back(r.Floats({1}, {constant->data<float>()[place]}, DType::kFloat));
+      const Tensor* part = r.g.Constant(parts.back());
+      if (part && part->dtype() == DType::kFloat) numbers.push_back(*part->data<float>());
     }
+    if (static_cast<int64_t>(numbers.size()) == rank) return r.Floats({rank}, numbers, DType::kFloat);
+    return r.Concat(parts, 0);
+  };
+  const auto number = [&](float value) { return [&r, value](int64_t) { return r.Floats({1}, {value}, DType::kFloat); }; };
+  if (r.Has(1)) {
+    // Begins, then ends.
+    const ValueId whole = r.Concat({spread(1, 0, number(0)), spread(1, static_cast<int64_t>(axes.size()), number(1))}, 0);
+    r.g.SetInput(r.id, 1, whole);
   }
-  if (const Tensor* scales = which == 2 ? r.g.Constant(r.In(2)) : nullptr) {
-    std::vector<float> all(static_cast<size_t>(rank), 1);
-    for (size_t i = 0; i < axes.size(); ++i) all[axes[i]] = scales->data<float>()[i];
-    return r.g.SetInput(r.id, 2, r.Floats({rank}, all, DType::kFloat));
-  }
-  r.g.SetInput(r.id, which, r.Concat(parts, 0));
-  if (r.Has(1)) r.Fail("a region of interest with axes must be constant in it.");
+  if (r.Has(3)) r.g.SetInput(r.id, 3, spread(3, 0, [&](int64_t axis) { return r.SizeOf(r.In(0), axis); }));
+  else r.g.SetInput(r.id, 2, spread(2, 0, number(1)));
 }
 
 /// The mode "half_pixel_symmetric" alone.

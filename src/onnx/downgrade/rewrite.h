@@ -71,8 +71,9 @@ class Rewrite {
   ValueId Select(ValueId c, ValueId a, ValueId b) { return Op("Where", {c, a, b}); }
   /// The value itself where it has the type.
   ValueId Cast(ValueId v, DType to);
-  ValueId Reshape(ValueId v, ValueId shape) { return Op("Reshape", {v, shape}); }
-  ValueId Reshape(ValueId v, const std::vector<int64_t>& shape) { return Reshape(v, Ints(shape)); }
+  /// Two names: {1} would pass for a ValueId.
+  ValueId ReshapeBy(ValueId v, ValueId shape) { return Op("Reshape", {v, shape}); }
+  ValueId Reshape(ValueId v, const std::vector<int64_t>& shape) { return ReshapeBy(v, Ints(shape)); }
   ValueId Unsqueeze(ValueId v, const std::vector<int64_t>& axes) { return Op("Unsqueeze", {v, Ints(axes)}); }
   ValueId Squeeze(ValueId v, const std::vector<int64_t>& axes) { return Op("Squeeze", {v, Ints(axes)}); }
   ValueId Transpose(ValueId v, const std::vector<int64_t>& perm) { return Op("Transpose", {v}, {{"perm", perm}}); }

@@ -68,13 +68,13 @@ ValueId Sums(Rewrite& r, ValueId x, const Windows& w, const std::vector<int64_t>
 /// Every channel as an image of its own.
 ValueId Apart(Rewrite& r, ValueId x) {
   const int64_t rank = r.Rank(x);
-  return r.Reshape(x, r.Concat({r.Ints({-1, 1}), r.Slice(r.ShapeOf(x), 0, 2, rank)}, 0));
+  return r.ReshapeBy(x, r.Concat({r.Ints({-1, 1}), r.Slice(r.ShapeOf(x), 0, 2, rank)}, 0));
 }
 
 /// [M, 1, spatial...] as [N, C, spatial...].
 ValueId Together(Rewrite& r, ValueId y, ValueId x) {
   const int64_t rank = r.Rank(x);
-  return r.Reshape(y, r.Concat({r.Slice(r.ShapeOf(x), 0, 0, 2), r.Slice(r.ShapeOf(y), 0, 2, rank)}, 0));
+  return r.ReshapeBy(y, r.Concat({r.Slice(r.ShapeOf(x), 0, 0, 2), r.Slice(r.ShapeOf(y), 0, 2, rank)}, 0));
 }
 
 }  // namespace
@@ -155,7 +155,7 @@ void ColToImageByConv(Rewrite& r) {
   for (int64_t i = 0; i < places; ++i) weight[i * places + i] = 1;
   // Blocks an axis: (size + pads - reach) / stride + 1.
   const ValueId counts = r.Add(r.Div(r.Add(image, r.Ints(rest)), r.Ints(strides)), r.Ints(ones));
-  const ValueId columns = r.Reshape(x, r.Concat({r.Ints({-1, places}), counts}, 0));
+  const ValueId columns = r.ReshapeBy(x, r.Concat({r.Ints({-1, places}), counts}, 0));
   ValueId y = r.Op("ConvTranspose",
                    {columns, r.Floats(Shape(std::span<const int64_t>(weight_shape)), weight, r.Elem(x))},
                    {{"strides", strides}, {"dilations", dilations}});
@@ -168,7 +168,7 @@ void ColToImageByConv(Rewrite& r) {
   std::iota(axes.begin(), axes.end(), 2);
   const ValueId from = r.Ints(begin);
   y = r.Op("Slice", {y, from, r.Add(from, image), r.Ints(axes)});
-  r.Become({r.Reshape(y, r.Concat({r.SizeOf(x, 0), r.Ints({-1}), image}, 0))});
+  r.Become({r.ReshapeBy(y, r.Concat({r.SizeOf(x, 0), r.Ints({-1}), image}, 0))});
 }
 
 void AffineGridByProduct(Rewrite& r) {
@@ -194,7 +194,7 @@ void AffineGridByProduct(Rewrite& r) {
   parts.push_back(r.Unsqueeze(r.Full(spatial, 1, type), {axes}));
   const ValueId points = r.Reshape(r.Concat(parts, axes), {1, -1, axes + 1});
   const ValueId moved = r.Op("MatMul", {points, r.Transpose(theta, {0, 2, 1})});
-  r.Become({r.Reshape(moved, r.Concat({r.Slice(size, 0, 0, 1), spatial, r.Ints({axes})}, 0))});
+  r.Become({r.ReshapeBy(moved, r.Concat({r.Slice(size, 0, 0, 1), spatial, r.Ints({axes})}, 0))});
 }
 
 namespace {
@@ -243,7 +243,7 @@ class GridSampler {
       }
     }
     const ValueId shape = r_.Concat({r_.SizeOf(x_, 0), channels, r_.Slice(r_.ShapeOf(grid), 0, 1, axes_ + 1)}, 0);
-    r_.Become({r_.Reshape(sum, shape)});
+    r_.Become({r_.ReshapeBy(sum, shape)});
   }
 
  private:
