@@ -4,6 +4,7 @@ PYTHON3 ?= python3
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 PACKAGES := g++ cmake ninja-build pkg-config libhwy-dev libfmt-dev libprotozero-dev libcli11-dev nlohmann-json3-dev \
+            libsimdjson-dev libzip-dev \
             libgtest-dev libgmock-dev libbenchmark-dev python3-dev python3-venv clang-format-16 git
 CXX_FILES = $(shell git -c safe.directory=$(CURDIR) ls-files '*.cc' '*.h')
 

@@ -17,6 +17,7 @@ enum ExitCode : int {
 void AddBench(CLI::App& app, int& code);
 void AddCheck(CLI::App& app, int& code);
 void AddConvert(CLI::App& app, int& code);
+void AddExport(CLI::App& app, int& code);
 void AddInspect(CLI::App& app, int& code);
 void AddRun(CLI::App& app, int& code);
 

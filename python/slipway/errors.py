@@ -35,3 +35,14 @@ class OutOfMemory(Error, MemoryError):
 
 class Cancelled(Error):
     """The run was stopped by its RunOptions.terminate."""
+
+
+class ExportError(Error):
+    """A PyTorch model cannot be exported as asked; the message says why, where in its source, and what to do."""
+
+    report = None
+    """The slipway.exporter.Report of the export that was under way, where one had been begun."""
+
+
+class ExportWarning(UserWarning):
+    """Something that the user of slipway.export should know; the report holds it too."""

@@ -7,6 +7,7 @@
 #include <atomic>
 
 #include "arrays.h"
+#include "program.h"
 #include "session/convert.h"
 #include "session/describe.h"
 #include "slipway/session.h"
@@ -147,6 +148,7 @@ void TranslateErrors() {
 NB_MODULE(_slipway, m) {
   InitArrays();
   TranslateErrors();
+  AddProgram(m);
 
   nb::class_<ValueInfo>(m, "NodeArg", "An input or output of a model.")
       .def_ro("name", &ValueInfo::name)

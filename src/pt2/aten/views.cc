@@ -1,0 +1,692 @@
+#include <algorithm>
+#include <limits>
+#include <numeric>
+
+#include "pt2/converter.h"
+
+namespace slipway::pt2 {
+namespace {
+
+constexpr int64_t kEnd = std::numeric_limits<int64_t>::max();
+
+TensorRef First(Call& c) { return c.Tensor(c.node().inputs.at(0).first); }
+
+std::vector<int64_t> Identity(int rank) {
+  std::vector<int64_t> perm(rank);
+  std::iota(perm.begin(), perm.end(), 0);
+  return perm;
+}
+
+/// True where the elements lie one behind another, so that every new shape is a view.
+bool InOrder(Call& c) {
+  const TensorMeta* meta = c.converter().Meta(c.node().inputs.at(0).second.text);
+  if (!meta || meta->strides.size() != meta->sizes.size()) return true;
+  Expr stride = 1;
+  for (size_t i = meta->sizes.size(); i-- > 0;) {
+    if (!(meta->sizes[i] == Expr(1)) && !(meta->strides[i] == stride)) return false;
+    stride = stride * meta->sizes[i];
+  }
+  return true;
+}
+
+// ---- Another shape of the same elements ---------------------------------------------------------------------------
+
+void Reshape(Call& c) {
+  const TensorRef x = First(c);
+  if (c.detail() == "copies" && !InOrder(c)) c.NotAView();
+  c.Out(c.Reshape(x.id, x.shape, c.OutShape()));
+}
+ValueId WriteReshape(Call& c, const TensorRef& base, ValueId value, int) {
+  return c.Reshape(value, c.OutShape(), base.shape);
+}
+
+/// view(dtype): the same bits as another type of the same width.
+void ViewAsType(Call& c) {
+  const TensorRef x = First(c);
+  const DType to = c.OutDtype();
+  if (x.dtype == to) return c.Out(x.id);
+  if (SizeOf(x.dtype) != SizeOf(to)) c.Fail("it views {} as {}, which is of another width.", Name(x.dtype), Name(to));
+  c.NotAView();
+  c.Out(c.Add("BitCast", {x.id}, {{"to", static_cast<int64_t>(to)}}));
+}
+
+void Unsqueeze(Call& c) {
+  const TensorRef x = First(c);
+  int64_t dim = c.Int("dim");
+  if (dim < 0) dim += x.rank() + 1;
+  c.Out(c.Unsqueeze(x.id, {dim}));
+}
+
+/// The axes that go: those named, or all, of size 1.
+std::vector<int64_t> SqueezedAxes(Call& c, const TensorRef& x) {
+  std::vector<int64_t> axes;
+  if (c.Has("dim")) {
+    for (const int64_t d : c.Ints("dim")) {
+      const int axis = x.Axis(d);
+      if (axis < x.rank() && x.shape.at(axis) == Expr(1)) axes.push_back(axis);
+    }
+  } else {
+    for (int i = 0; i < x.rank(); ++i) {
+      if (x.shape[i] == Expr(1)) axes.push_back(i);
+    }
+  }
+  return axes;
+}
+void Squeeze(Call& c) {
+  const TensorRef x = First(c);
+  c.Out(c.Squeeze(x.id, SqueezedAxes(c, x)));
+}
+
+// ---- Axes in another order ---------------------------------------------------------------------------------------
+
+std::vector<int64_t> Permutation(Call& c, const TensorRef& x) {
+  std::vector<int64_t> perm = Identity(x.rank());
+  const auto swap = [&](int64_t a, int64_t b) {
+    if (x.rank() > 0) std::swap(perm.at(x.Axis(a)), perm.at(x.Axis(b)));
+  };
+  if (c.detail() == "permute") {
+    perm = c.Ints("dims");
+    for (int64_t& p : perm) p = x.Axis(p);
+  } else if (c.detail() == "transpose") {
+    swap(c.Int("dim0"), c.Int("dim1"));
+  } else if (c.detail() == "swap") {
+    swap(c.Int(c.Has("axis0") ? "axis0" : "dim0"), c.Int(c.Has("axis1") ? "axis1" : "dim1"));
+  } else if (c.detail() == "last") {
+    if (x.rank() >= 2) swap(-1, -2);
+  } else if (c.detail() == "reverse") {
+    std::reverse(perm.begin(), perm.end());
+  } else {  // movedim
+    const std::vector<int64_t> from = c.Ints("source"), to = c.Ints("destination");
+    std::vector<int64_t> moved(x.rank(), -1), rest;
+    std::vector<bool> taken(x.rank(), false);
+    for (size_t i = 0; i < from.size(); ++i) {
+      moved.at(x.Axis(to.at(i))) = x.Axis(from[i]);
+      taken.at(x.Axis(from[i])) = true;
+    }
+    size_t next = 0;
+    for (int i = 0; i < x.rank(); ++i) {
+      if (moved[i] >= 0) continue;
+      while (taken[next]) ++next;
+      moved[i] = static_cast<int64_t>(next++);
+    }
+    perm = moved;
+  }
+  return perm;
+}
+void Permute(Call& c) {
+  const TensorRef x = First(c);
+  c.Out(c.Transpose(x.id, Permutation(c, x)));
+}
+ValueId WritePermute(Call& c, const TensorRef& base, ValueId value, int) {
+  const std::vector<int64_t> perm = Permutation(c, base);
+  std::vector<int64_t> inverse(perm.size());
+  for (size_t i = 0; i < perm.size(); ++i) inverse[perm[i]] = static_cast<int64_t>(i);
+  return c.Transpose(value, inverse);
+}
+
+// ---- Parts --------------------------------------------------------------------------------------------------------
+
+/// base with value in [start, end) of an axis, by `step`.
+ValueId PutSlice(Call& c, const TensorRef& base, ValueId value, int axis, const Expr& start, const Expr& end,
+                 int64_t step, const Expr& count) {
+  const Expr& size = base.shape[axis];
+  if (step == 1) {
+    std::vector<ValueId> parts;
+    if (!(start == Expr(0))) parts.push_back(c.Slice(base.id, axis, 0, start));
+    parts.push_back(value);
+    if (!(end == size)) parts.push_back(c.Slice(base.id, axis, end, kEnd));
+    return c.Concat(parts, axis);
+  }
+  // Positions start, start + step, ... along the axis, for ScatterND on the axis brought to the front.
+  const ValueId numbers = c.Add("Range", {c.SizeScalar(0), c.SizeScalar(count), c.SizeScalar(1)});
+  ValueId rows = c.Add("Add", {c.Add("Mul", {numbers, c.SizeScalar(step)}), c.SizeScalar(start)});
+  rows = c.Unsqueeze(rows, {1});
+  std::vector<int64_t> perm = Identity(base.rank());
+  std::rotate(perm.begin(), perm.begin() + axis, perm.begin() + axis + 1);
+  std::vector<int64_t> back(perm.size());
+  for (size_t i = 0; i < perm.size(); ++i) back[perm[i]] = static_cast<int64_t>(i);
+  return c.Transpose(c.Add("ScatterND", {c.Transpose(base.id, perm), rows, c.Transpose(value, perm)}), back);
+}
+
+struct Range {
+  int axis;
+  Expr start, end;
+  int64_t step;
+};
+
+/// A Python slice's bounds within the size, where they are to be had without computing. `out` is the result's size.
+Range SliceBounds(Call& c, const TensorRef& x, const Expr& out) {
+  Range r{x.Axis(c.Int("dim", 0)), c.Size("start", 0), c.Size("end", kEnd), c.Int("step", 1)};
+  if (r.step <= 0) c.Fail("a step of {} is not one that torch has.", r.step);
+  const Expr size = x.shape.at(r.axis);
+  const auto from_end = [&](Expr& e) {
+    if (!e.is_int() || e.int_value() >= 0) return;
+    if (size.is_int()) {
+      e = std::max<int64_t>(0, e.int_value() + size.int_value());
+    } else {
+      e = size + e;
+    }
+  };
+  from_end(r.start);
+  from_end(r.end);
+  if (r.start.is_int() && size.is_int()) r.start = std::min(r.start.int_value(), size.int_value());
+  if (r.step == 1) {
+    r.end = r.start + out;
+    if (!r.start.is_int() && !size.is_int() && r.start == size - out) r.end = size;
+  } else if (r.end.is_int() && (!size.is_int() || r.end.int_value() > size.int_value())) {
+    if (size.is_int() || r.end.int_value() == kEnd) r.end = size;
+  }
+  return r;
+}
+
+void Slice(Call& c) {
+  const TensorRef x = First(c);
+  const int axis = x.Axis(c.Int("dim", 0));
+  if (c.OutShape().at(axis) == x.shape.at(axis) && c.Int("step", 1) == 1) return c.Out(x.id);
+  // ONNX counts from the end and clamps as Python does: bounds go over as they are where they are numbers.
+  Expr start = c.Size("start", 0), end = c.Size("end", kEnd);
+  const Expr& size = x.shape.at(axis);
+  if (end == size || (end.is_int() && size.is_int() && end.int_value() >= size.int_value())) end = kEnd;
+  // size - n is -n, without computing.
+  const auto shorten = [&](Expr& e) {
+    if (e.is_int() || size.is_int()) return;
+    const Expr rest = e - size;
+    if (rest.is_int() && rest.int_value() < 0) e = rest;
+  };
+  shorten(start);
+  shorten(end);
+  c.Out(c.Slice(x.id, axis, start, end, c.Int("step", 1)));
+}
+ValueId WriteSlice(Call& c, const TensorRef& base, ValueId value, int) {
+  const int axis = base.Axis(c.Int("dim", 0));
+  const Expr count = c.OutShape().at(axis);
+  if (count == base.shape[axis] && c.Int("step", 1) == 1) return value;
+  const Range r = SliceBounds(c, base, count);
+  return PutSlice(c, base, value, axis, r.start, r.end, r.step, count);
+}
+void SliceScatter(Call& c) {
+  const TensorRef x = First(c), source = c.Tensor("src");
+  const int axis = x.Axis(c.Int("dim", 0));
+  const Expr count = source.shape.at(axis);
+  if (count == x.shape[axis] && c.Int("step", 1) == 1) return c.Out(c.Cast(source.id, x.dtype));
+  const Range r = SliceBounds(c, x, count);
+  c.Out(PutSlice(c, x, c.Cast(source.id, x.dtype), axis, r.start, r.end, r.step, count));
+}
+
+void Narrow(Call& c) {
+  const TensorRef x = First(c);
+  const Expr start = c.Size("start"), length = c.Size("length");
+  const int axis = x.Axis(c.Int("dim"));
+  if (length == x.shape.at(axis)) return c.Out(x.id);
+  Expr end =
+      start.is_int() && start.int_value() < 0 && length == Expr(-start.int_value()) ? Expr(kEnd) : start + length;
+  if (end == x.shape[axis]) end = kEnd;
+  c.Out(c.Slice(x.id, axis, start, end));
+}
+ValueId WriteNarrow(Call& c, const TensorRef& base, ValueId value, int) {
+  const int axis = base.Axis(c.Int("dim"));
+  Expr start = c.Size("start");
+  if (start.is_int() && start.int_value() < 0) start = start + base.shape[axis];
+  const Expr length = c.Size("length");
+  return length == base.shape[axis] ? value : PutSlice(c, base, value, axis, start, start + length, 1, length);
+}
+
+void Select(Call& c) {
+  const TensorRef x = First(c);
+  const int axis = x.Axis(c.Int("dim"));
+  Expr index = c.Size("index");
+  if (!index.is_int() && !x.shape.at(axis).is_int()) {
+    const Expr rest = index - x.shape[axis];
+    if (rest.is_int() && rest.int_value() < 0) index = rest;
+  }
+  c.Out(c.Select(x.id, axis, index));
+}
+ValueId PutSelect(Call& c, const TensorRef& base, ValueId value, int axis, Expr index) {
+  if (index.is_int() && index.int_value() < 0) index = base.shape[axis] + index;
+  return PutSlice(c, base, c.Unsqueeze(value, {axis}), axis, index, index + Expr(1), 1, 1);
+}
+ValueId WriteSelect(Call& c, const TensorRef& base, ValueId value, int) {
+  return PutSelect(c, base, value, base.Axis(c.Int("dim")), c.Size("index"));
+}
+void SelectScatter(Call& c) {
+  const TensorRef x = First(c);
+  c.Out(PutSelect(c, x, c.Cast(c.Tensor("src").id, x.dtype), x.Axis(c.Int("dim")), c.Size("index")));
+}
+
+// ---- Pieces --------------------------------------------------------------------------------------------------------
+
+/// Sizes of the pieces along the axis, from what torch knows of them.
+Exprs PieceSizes(Call& c, int axis) {
+  Exprs sizes;
+  for (int i = 0; i < c.num_outputs(); ++i) {
+    if (!c.Wants(i)) c.Fail("the program says nothing of piece {}.", i);
+    sizes.push_back(c.OutShape(i).at(axis));
+  }
+  return sizes;
+}
+void Split(Call& c) {
+  const TensorRef x = First(c);
+  const int axis = x.Axis(c.Int("dim", 0));
+  const Exprs sizes = PieceSizes(c, axis);
+  if (sizes.size() == 1) return c.Out(x.id);
+  Attributes attributes = {{"axis", int64_t{axis}}};
+  ValueId split = kNone;
+  const bool even = std::all_of(sizes.begin(), sizes.end(), [&](const Expr& e) { return e == sizes[0] && e.is_int(); });
+  if (even) {
+    attributes.Set("num_outputs", static_cast<int64_t>(sizes.size()));
+  } else {
+    split = c.SizeVector(sizes);
+  }
+  const auto pieces = c.AddMany("Split", {x.id, split}, static_cast<int>(sizes.size()), std::move(attributes));
+  for (size_t i = 0; i < pieces.size(); ++i) c.Out(static_cast<int>(i), pieces[i]);
+}
+ValueId WriteSplit(Call& c, const TensorRef& base, ValueId value, int index) {
+  const int axis = base.Axis(c.Int("dim", 0));
+  const Exprs sizes = PieceSizes(c, axis);
+  Expr start = 0;
+  for (int i = 0; i < index; ++i) start = start + sizes[i];
+  return PutSlice(c, base, value, axis, start, start + sizes[index], 1, sizes[index]);
+}
+
+void Unbind(Call& c) {
+  const TensorRef x = First(c);
+  const int axis = x.Axis(c.Int("dim", 0));
+  const int n = c.num_outputs();
+  if (n == 1) return c.Out(c.Squeeze(x.id, {axis}));
+  if (n == 0) return;
+  for (int i = 0; i < n; ++i) c.Out(i, c.Select(x.id, axis, i));
+}
+ValueId WriteUnbind(Call& c, const TensorRef& base, ValueId value, int index) {
+  return PutSelect(c, base, value, base.Axis(c.Int("dim", 0)), index);
+}
+
+// ---- Repeats -------------------------------------------------------------------------------------------------------
+
+void Expand(Call& c) {
+  const TensorRef x = First(c);
+  c.Out(c.Expand(x.id, x.shape, c.OutShape()));
+}
+ValueId WriteExpand(Call& c, const TensorRef& base, ValueId value, int) {
+  if (!(base.shape == c.OutShape())) c.Fail("writing to an expanded tensor has no ONNX form.");
+  return value;
+}
+
+/// repeat and tile: counts for the last axes, or for more axes than there are.
+void Repeat(Call& c) {
+  const TensorRef x = First(c);
+  Exprs counts = c.Sizes(c.Has("repeats") ? "repeats" : "dims");
+  Exprs shape = x.shape;
+  while (counts.size() < shape.size()) counts.insert(counts.begin(), Expr(1));
+  while (shape.size() < counts.size()) shape.insert(shape.begin(), Expr(1));
+  const ValueId v = c.Reshape(x.id, x.shape, shape);
+  if (std::all_of(counts.begin(), counts.end(), [](const Expr& e) { return e == Expr(1); })) return c.Out(v);
+  c.Out(c.Add("Tile", {v, c.SizeVector(counts)}));
+}
+
+// ---- Diagonals, rolls, flips ----------------------------------------------------------------------------------------
+
+void Flip(Call& c) {
+  const TensorRef x = First(c);
+  std::vector<int64_t> axes;
+  if (c.detail() == "ud") axes = {0};
+  if (c.detail() == "lr") axes = {1};
+  if (c.detail().empty()) axes = c.Ints("dims");
+  for (int64_t& a : axes) a = x.Axis(a);
+  if (axes.empty() || x.rank() == 0) return c.Out(x.id);
+  const std::vector<int64_t> from(axes.size(), -1), to(axes.size(), std::numeric_limits<int64_t>::min() + 1);
+  c.Out(c.Add("Slice", {x.id, c.IntsConstant(from), c.IntsConstant(to), c.IntsConstant(axes), c.IntsConstant(from)}));
+}
+
+void Roll(Call& c) {
+  const TensorRef x = First(c);
+  const Exprs shifts = c.Sizes("shifts");
+  std::vector<int64_t> dims = c.Ints("dims");
+  ValueId v = x.id;
+  Exprs shape = x.shape;
+  const bool flat = dims.empty();
+  if (flat) {
+    Expr count = 1;
+    for (const Expr& e : x.shape) count = count * e;
+    v = c.Reshape(v, x.shape, {count});
+    shape = {count};
+    dims = {0};
+  }
+  for (size_t i = 0; i < shifts.size(); ++i) {
+    const int axis = static_cast<int>(dims[i] < 0 ? dims[i] + static_cast<int64_t>(shape.size()) : dims[i]);
+    const Expr& size = shape.at(axis);
+    // The last `shift` come first. Modulo the size where that is a number; Slice's counting from the end otherwise.
+    Expr shift = shifts[i];
+    if (shift.is_int() && size.is_int() && size.int_value() > 0) {
+      shift = Expr::Call("Mod", {shift, size});
+    } else if (!size.is_int()) {
+      shift = Expr::Call("Mod", {shift, size});
+    }
+    if (shift == Expr(0)) continue;
+    const Expr at = size - shift;
+    v = c.Concat({c.Slice(v, axis, at, kEnd), c.Slice(v, axis, 0, at)}, axis);
+  }
+  c.Out(flat ? c.Reshape(v, shape, x.shape) : v);
+}
+
+void Triangle(Call& c) {
+  const TensorRef x = First(c);
+  Attributes attributes = {{"upper", int64_t{c.detail() == "upper"}}};
+  const Expr k = c.Size("diagonal", 0);
+  const ValueId by = k == Expr(0) ? kNone : c.SizeScalar(k);
+  c.Out(c.Add("Trilu", {x.id, by}, std::move(attributes)));
+}
+
+/// The diagonal of two axes, as the last axis: the elements of the flattened pair at every (columns + 1)th place.
+void Diagonal(Call& c) {
+  const TensorRef x = First(c);
+  const bool vector = c.detail() == "diag" && x.rank() == 1;
+  if (vector) {
+    const Expr n = x.shape[0];
+    const int64_t k = c.Int("diagonal", 0);
+    const Expr size = n + Expr(std::abs(k));
+    // Rows of the identity, shifted, times the vector.
+    const ValueId rows = c.Unsqueeze(c.Add("Range", {c.SizeScalar(0), c.SizeScalar(size), c.SizeScalar(1)}), {1});
+    const ValueId columns = c.Unsqueeze(c.Add("Range", {c.SizeScalar(0), c.SizeScalar(size), c.SizeScalar(1)}), {0});
+    const ValueId on = c.Add("Equal", {c.Add("Add", {rows, c.SizeScalar(k)}), columns});
+    const ValueId wide =
+        c.Add("Pad", {x.id, c.IntsConstant(k > 0 ? std::vector<int64_t>{k, 0} : std::vector<int64_t>{0, -k})});
+    return c.Out(c.Add("Where", {on, wide, c.Scalar(0, x.dtype)}));
+  }
+  const bool diag = c.detail() == "diag";
+  const int64_t offset = diag ? c.Int("diagonal", 0) : c.Int("offset", 0);
+  const int a = diag ? 0 : x.Axis(c.Int("dim1", 0)), b = diag ? 1 : x.Axis(c.Int("dim2", 1));
+  std::vector<int64_t> perm;
+  Exprs shape;
+  for (int i = 0; i < x.rank(); ++i) {
+    if (i != a && i != b) perm.push_back(i);
+  }
+  perm.push_back(a);
+  perm.push_back(b);
+  for (const int64_t p : perm) shape.push_back(x.shape[p]);
+  const ValueId moved = c.Transpose(x.id, perm);
+  const Expr count = c.OutShape().back();
+  // Element i of the diagonal stands at (i - min(offset, 0), i + max(offset, 0)).
+  const ValueId numbers = c.Add("Range", {c.SizeScalar(0), c.SizeScalar(count), c.SizeScalar(1)});
+  const ValueId rows = offset < 0 ? c.Add("Add", {numbers, c.SizeScalar(-offset)}) : numbers;
+  const ValueId columns = offset > 0 ? c.Add("Add", {numbers, c.SizeScalar(offset)}) : numbers;
+  const ValueId at = c.Add("Add", {c.Add("Mul", {rows, c.SizeScalar(x.shape[b])}), columns});
+  Exprs flat(shape.begin(), shape.end() - 2);
+  flat.push_back(x.shape[a] * x.shape[b]);
+  c.Out(c.Add("Gather", {c.Reshape(moved, shape, flat), at}, {{"axis", static_cast<int64_t>(flat.size()) - 1}}));
+}
+
+/// A vector (or the last axis) onto the diagonal of a matrix.
+void DiagEmbed(Call& c) {
+  const TensorRef x = First(c);
+  const int64_t offset = c.Int("offset", 0);
+  const int rank = x.rank() + 1;
+  const auto axis = [&](int64_t d) { return static_cast<int>(d < 0 ? d + rank : d); };
+  const int a = axis(c.Int("dim1", -2)), b = axis(c.Int("dim2", -1));
+  const Expr size = x.shape.back() + Expr(std::abs(offset));
+  const auto range = [&] { return c.Add("Range", {c.SizeScalar(0), c.SizeScalar(size), c.SizeScalar(1)}); };
+  const ValueId rows = c.Unsqueeze(range(), {1}), columns = c.Unsqueeze(range(), {0});
+  const ValueId on = c.Add("Equal", {c.Add("Add", {rows, c.SizeScalar(offset)}), columns});
+  // Where the offset is above the diagonal, column j has element j - offset; below it, row i has element i + offset.
+  std::vector<int64_t> pads(2 * x.rank(), 0);
+  if (offset > 0) pads[x.rank() - 1] = offset;
+  if (offset < 0) pads[2 * x.rank() - 1] = -offset;
+  const ValueId wide = offset == 0 ? x.id : c.Add("Pad", {x.id, c.IntsConstant(pads)});
+  const ValueId v = c.Add("Where", {on, c.Unsqueeze(wide, {x.rank() - 1}), c.Scalar(0, x.dtype)});
+  std::vector<int64_t> perm(rank, -1);
+  perm[a] = rank - 2;
+  perm[b] = rank - 1;
+  int next = 0;
+  for (int64_t& p : perm) {
+    if (p < 0) p = next++;
+  }
+  c.Out(c.Transpose(v, perm));
+}
+
+void Trace(Call& c) {
+  const TensorRef x = First(c);
+  const ValueId eye = c.Add("EyeLike", {x.id});
+  c.Out(c.Add("ReduceSum", {c.Add("Mul", {x.id, eye})}, {{"keepdims", int64_t{0}}}));
+}
+
+/// Windows of `size` along an axis, every `step`, as a new last axis.
+void Unfold(Call& c) {
+  const TensorRef x = First(c);
+  const int axis = x.Axis(c.Int("dimension"));
+  const int64_t size = c.Int("size"), step = c.Int("step");
+  if (x.rank() == 0) return c.Out(c.Unsqueeze(x.id, {0}));
+  const Expr count = c.OutShape().at(axis);
+  const ValueId starts =
+      c.Add("Mul", {c.Add("Range", {c.SizeScalar(0), c.SizeScalar(count), c.SizeScalar(1)}), c.SizeScalar(step)});
+  const ValueId within = c.Add("Range", {c.SizeScalar(0), c.SizeScalar(size), c.SizeScalar(1)});
+  const ValueId at = c.Add("Add", {c.Unsqueeze(starts, {1}), within});
+  const ValueId windows = c.Add("Gather", {x.id, at}, {{"axis", int64_t{axis}}});
+  std::vector<int64_t> perm = Identity(x.rank() + 1);
+  std::rotate(perm.begin() + axis + 1, perm.begin() + axis + 2, perm.end());
+  c.Out(c.Transpose(windows, perm));
+}
+
+// ---- Joins ----------------------------------------------------------------------------------------------------------
+
+void Cat(Call& c) {
+  std::vector<ValueId> parts;
+  int rank = 0;
+  const std::vector<TensorRef> tensors = c.Tensors("tensors");
+  for (const TensorRef& t : tensors) rank = std::max(rank, t.rank());
+  for (const TensorRef& t : tensors) {
+    // torch passes over empty tensors of one axis.
+    if (t.rank() == 1 && rank > 1 && t.shape[0] == Expr(0)) continue;
+    const bool empty = std::any_of(t.shape.begin(), t.shape.end(), [](const Expr& e) { return e == Expr(0); });
+    if (empty && tensors.size() > 1 && t.shape.size() == 1) continue;
+    parts.push_back(c.Cast(t.id, c.OutDtype()));
+  }
+  if (parts.empty()) parts.push_back(c.Cast(tensors.at(0).id, c.OutDtype()));
+  const int64_t dim = c.Int("dim", 0);
+  c.Out(c.Concat(parts, static_cast<int>(dim < 0 ? dim + rank : dim)));
+}
+void Stack(Call& c) {
+  std::vector<ValueId> parts;
+  int64_t dim = c.Int("dim", 0);
+  for (const TensorRef& t : c.Tensors("tensors")) {
+    if (dim < 0) dim += t.rank() + 1;
+    parts.push_back(c.Unsqueeze(c.Cast(t.id, c.OutDtype()), {dim}));
+  }
+  c.Out(c.Concat(parts, static_cast<int>(dim)));
+}
+/// hstack and its kin: joined along an axis, after each has at least so many.
+void StackAlong(Call& c) {
+  std::vector<ValueId> parts;
+  int axis = 0;
+  for (const TensorRef& t : c.Tensors("tensors")) {
+    Exprs shape = t.shape;
+    if (c.detail() == "h") {
+      if (shape.empty()) shape = {Expr(1)};
+      axis = shape.size() == 1 ? 0 : 1;
+    } else if (c.detail() == "v") {
+      while (shape.size() < 2) shape.insert(shape.begin(), Expr(1));
+      axis = 0;
+    } else if (c.detail() == "d") {
+      if (shape.empty()) shape = {Expr(1)};
+      if (shape.size() == 1) shape.insert(shape.begin(), Expr(1));
+      if (shape.size() == 2) shape.emplace_back(1);
+      axis = 2;
+    } else {
+      if (shape.size() < 2) shape = {shape.empty() ? Expr(1) : shape[0], Expr(1)};
+      axis = 1;
+    }
+    parts.push_back(c.Reshape(c.Cast(t.id, c.OutDtype()), t.shape, shape));
+  }
+  c.Out(c.Concat(parts, axis));
+}
+
+void MeshGrid(Call& c) {
+  const std::vector<TensorRef> tensors = c.Tensors("tensors");
+  const bool xy = c.String("indexing", "ij") == "xy" && tensors.size() >= 2;
+  for (int i = 0; i < static_cast<int>(tensors.size()); ++i) {
+    const int axis = xy && i < 2 ? 1 - i : i;
+    Exprs shape(tensors.size(), Expr(1));
+    shape[axis] = tensors[i].rank() == 0 ? Expr(1) : tensors[i].shape[0];
+    const ValueId v = c.Reshape(tensors[i].id, tensors[i].shape, shape);
+    c.Out(i, c.Expand(v, shape, c.OutShape(i)));
+  }
+}
+
+void BroadcastTensors(Call& c) {
+  const std::vector<TensorRef> tensors = c.Tensors("tensors");
+  for (int i = 0; i < static_cast<int>(tensors.size()); ++i) {
+    c.Out(i, c.Expand(tensors[i].id, tensors[i].shape, c.OutShape(i)));
+  }
+}
+
+void BlockDiag(Call& c) {
+  const std::vector<TensorRef> tensors = c.Tensors("tensors");
+  std::vector<ValueId> rows;
+  Expr columns = c.OutShape().at(1), before = 0;
+  for (const TensorRef& t : tensors) {
+    Exprs shape = t.shape;
+    while (shape.size() < 2) shape.insert(shape.begin(), Expr(1));
+    const ValueId block = c.Reshape(c.Cast(t.id, c.OutDtype()), t.shape, shape);
+    const Expr after = columns - before - shape[1];
+    rows.push_back(c.Add("Pad", {block, c.SizeVector({0, before, 0, after})}));
+    before = before + shape[1];
+  }
+  c.Out(c.Concat(rows, 0));
+}
+
+// ---- Pixels ---------------------------------------------------------------------------------------------------------
+
+void PixelShuffle(Call& c) {
+  const TensorRef x = First(c);
+  const int64_t r = c.Int("upscale_factor");
+  if (x.rank() == 4) {
+    return c.Out(c.Add("DepthToSpace", {x.id}, {{"blocksize", r}, {"mode", std::string("CRD")}}));
+  }
+  const int n = x.rank() - 3;
+  Exprs shape(x.shape.begin(), x.shape.begin() + n);
+  shape.insert(shape.end(), {FloorDiv(x.shape[n], r * r), Expr(r), Expr(r), x.shape[n + 1], x.shape[n + 2]});
+  std::vector<int64_t> perm = Identity(n);
+  for (const int i : {0, 3, 1, 4, 2}) perm.push_back(n + i);
+  const ValueId v = c.Transpose(c.Reshape(x.id, x.shape, shape), perm);
+  c.Out(c.Reshape(v, {}, c.OutShape()));
+}
+void PixelUnshuffle(Call& c) {
+  const TensorRef x = First(c);
+  const int64_t r = c.Int("downscale_factor");
+  const int n = x.rank() - 3;
+  Exprs shape(x.shape.begin(), x.shape.begin() + n);
+  shape.insert(shape.end(), {x.shape[n], FloorDiv(x.shape[n + 1], r), Expr(r), FloorDiv(x.shape[n + 2], r), Expr(r)});
+  std::vector<int64_t> perm = Identity(n);
+  for (const int i : {0, 2, 4, 1, 3}) perm.push_back(n + i);
+  const ValueId v = c.Transpose(c.Reshape(x.id, x.shape, shape), perm);
+  Exprs moved;
+  for (const int64_t p : perm) moved.push_back(shape[p]);
+  c.Out(c.Reshape(v, moved, c.OutShape()));
+}
+/// Channels in groups, the two exchanged.
+void ChannelShuffle(Call& c) {
+  const TensorRef x = First(c);
+  const int64_t groups = c.Int("groups");
+  Exprs shape = x.shape;
+  shape[1] = FloorDiv(x.shape[1], groups);
+  shape.insert(shape.begin() + 1, Expr(groups));
+  std::vector<int64_t> perm = Identity(static_cast<int>(shape.size()));
+  std::swap(perm[1], perm[2]);
+  std::swap(shape[1], shape[2]);
+  Exprs first = x.shape;
+  first[1] = FloorDiv(x.shape[1], groups);
+  first.insert(first.begin() + 1, Expr(groups));
+  c.Out(c.Reshape(c.Transpose(c.Reshape(x.id, x.shape, first), perm), shape, x.shape));
+}
+
+constexpr Conversion kConversions[] = {
+    {"aten._reshape_alias", Reshape, "", WriteReshape},
+    {"aten._unsafe_view", Reshape, "", WriteReshape},
+    {"aten.adjoint", Permute, "last", WritePermute},
+    {"aten.atleast_1d", Reshape, "", WriteReshape},
+    {"aten.atleast_2d", Reshape, "", WriteReshape},
+    {"aten.atleast_3d", Reshape, "", WriteReshape},
+    {"aten.block_diag", BlockDiag},
+    {"aten.broadcast_tensors", BroadcastTensors},
+    {"aten.broadcast_to", Expand, "", WriteExpand},
+    {"aten.cat", Cat},
+    {"aten.channel_shuffle", ChannelShuffle},
+    {"aten.chunk", Split, "", WriteSplit},
+    {"aten.column_stack", StackAlong, "c"},
+    {"aten.concat", Cat},
+    {"aten.concatenate", Cat},
+    {"aten.diag", Diagonal, "diag"},
+    {"aten.diag_embed", DiagEmbed},
+    {"aten.diagonal", Diagonal},
+    {"aten.diagonal_copy", Diagonal},
+    {"aten.dstack", StackAlong, "d"},
+    {"aten.expand", Expand, "", WriteExpand},
+    {"aten.expand_as", Expand, "", WriteExpand},
+    {"aten.expand_copy", Expand},
+    {"aten.flatten", Reshape, "copies", WriteReshape},
+    {"aten.flip", Flip},
+    {"aten.fliplr", Flip, "lr"},
+    {"aten.flipud", Flip, "ud"},
+    {"aten.hstack", StackAlong, "h"},
+    {"aten.mT", Permute, "last", WritePermute},
+    {"aten.matrix_H", Permute, "last", WritePermute},
+    {"aten.meshgrid", MeshGrid},
+    {"aten.moveaxis", Permute, "move", WritePermute},
+    {"aten.movedim", Permute, "move", WritePermute},
+    {"aten.narrow", Narrow, "", WriteNarrow},
+    {"aten.narrow_copy", Narrow},
+    {"aten.native_channel_shuffle", ChannelShuffle},
+    {"aten.numpy_T", Permute, "reverse", WritePermute},
+    {"aten.permute", Permute, "permute", WritePermute},
+    {"aten.permute_copy", Permute, "permute"},
+    {"aten.pixel_shuffle", PixelShuffle},
+    {"aten.pixel_unshuffle", PixelUnshuffle},
+    {"aten.ravel", Reshape, "copies", WriteReshape},
+    {"aten.repeat", Repeat},
+    {"aten.reshape", Reshape, "copies", WriteReshape},
+    {"aten.reshape_as", Reshape, "copies", WriteReshape},
+    {"aten.roll", Roll},
+    {"aten.row_stack", StackAlong, "v"},
+    {"aten.select", Select, "", WriteSelect},
+    {"aten.select_copy", Select},
+    {"aten.select_scatter", SelectScatter},
+    {"aten.slice", Slice, "", WriteSlice},
+    {"aten.slice_copy", Slice},
+    {"aten.slice_scatter", SliceScatter},
+    {"aten.split", Split, "", WriteSplit},
+    {"aten.split_copy", Split},
+    {"aten.split_with_sizes", Split, "", WriteSplit},
+    {"aten.split_with_sizes_copy", Split},
+    {"aten.squeeze", Squeeze, "", WriteReshape},
+    {"aten.squeeze_copy", Squeeze},
+    {"aten.stack", Stack},
+    {"aten.swapaxes", Permute, "swap", WritePermute},
+    {"aten.swapdims", Permute, "swap", WritePermute},
+    {"aten.t", Permute, "last", WritePermute},
+    {"aten.t_copy", Permute, "last"},
+    {"aten.tensor_split", Split, "", WriteSplit},
+    {"aten.tile", Repeat},
+    {"aten.trace", Trace},
+    {"aten.transpose", Permute, "transpose", WritePermute},
+    {"aten.transpose_copy", Permute, "transpose"},
+    {"aten.tril", Triangle, "lower"},
+    {"aten.triu", Triangle, "upper"},
+    {"aten.unbind", Unbind, "", WriteUnbind},
+    {"aten.unbind_copy", Unbind},
+    {"aten.unflatten", Reshape, "", WriteReshape},
+    {"aten.unfold", Unfold},
+    {"aten.unsafe_chunk", Split},
+    {"aten.unsafe_split", Split},
+    {"aten.unsafe_split_with_sizes", Split},
+    {"aten.unsqueeze", Unsqueeze, "", WriteReshape},
+    {"aten.unsqueeze_copy", Unsqueeze},
+    {"aten.view", Reshape, "", WriteReshape},
+    {"aten.view.dtype", ViewAsType, "", WriteReshape},
+    {"aten.view_as", Reshape, "", WriteReshape},
+    {"aten.view_copy", Reshape},
+    {"aten.vstack", StackAlong, "v"},
+};
+
+}  // namespace
+
+const ConversionTable kViewsTable = {std::begin(kConversions), std::end(kConversions)};
+
+}  // namespace slipway::pt2

@@ -1,0 +1,117 @@
+#include "pt2/convert.h"
+
+#include <chrono>
+#include <unordered_set>
+
+#include <fmt/format.h>
+
+#include "passes/pipeline.h"
+#include "pt2/converter.h"
+#include "pt2/program.h"
+
+namespace slipway::pt2 {
+namespace {
+
+/// Passes whose results only Slipway knows, or that undo what the converter chose.
+const std::vector<std::string> kLeftOut = {"FuseMatMulTranspose", "FuseMatMulBias", "FuseMatMulReshape",
+                                           "FuseResidual",        "FuseActivation", "FuseSkipLayerNorm",
+                                           "FoldHeadTransposes",  "FuseConvBias",   "FuseAttention"};
+
+class Watch {
+ public:
+  explicit Watch(double& seconds) : seconds_(seconds), start_(std::chrono::steady_clock::now()) {}
+  ~Watch() { seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
+
+ private:
+  double& seconds_;
+  std::chrono::steady_clock::time_point start_;
+};
+
+/// Every output a value of its own, made by a node, under the name asked for and with the axes' names.
+void NameOutputs(Graph& graph, const std::vector<std::string>& names, const ConvertOptions& options,
+                 std::vector<std::string>& warnings) {
+  std::unordered_set<ValueId> seen;
+  std::unordered_set<std::string> input_axes;
+  for (const ValueId v : graph.inputs) {
+    seen.insert(v);
+    if (!graph.value(v).type.shape.has_rank()) continue;
+    for (const Dim& d : graph.value(v).type.shape.dims()) {
+      if (!d.is_const()) input_axes.insert(d.ToString());
+    }
+  }
+  for (size_t i = 0; i < graph.outputs.size(); ++i) {
+    ValueId& v = graph.outputs[i];
+    if (!seen.insert(v).second || graph.value(v).producer == kNone) {
+      const ValueId copy = graph.AddValue("", graph.value(v).type);
+      graph.AddNode({.name = fmt::format("output_{}", i), .op_type = "Identity", .inputs = {v}, .outputs = {copy}});
+      v = copy;
+      seen.insert(v);
+    }
+    graph.value(v).name = names[i];
+    SymbolicShape& shape = graph.value(v).type.shape;
+    if (i >= options.output_axes.size() || !shape.has_rank()) continue;
+    for (const auto& [axis, name] : options.output_axes[i]) {
+      const int a = axis < 0 ? axis + shape.rank() : axis;
+      if (a < 0 || a >= shape.rank() || name.empty() || shape[a].ToString() == name) continue;
+      if (shape[a].is_const()) {
+        warnings.push_back(fmt::format("axis {} of output '{}' is asked to be '{}', but is {} whatever is fed", a,
+                                       names[i], name, shape[a].value()));
+      } else if (input_axes.contains(name)) {
+        warnings.push_back(fmt::format("axis {} of output '{}' is asked to be '{}' as an input's is, but is {}", a,
+                                       names[i], name, shape[a].ToString()));
+      } else {
+        shape[a] = Dim::Symbol(name);
+      }
+    }
+  }
+}
+
+}  // namespace
+
+Model Convert(const Program& program, const ConvertOptions& options, Report* report) {
+  Report scratch;
+  Report& r = report ? *report : scratch;
+  TorchProgram torch;
+  {
+    Watch watch(r.seconds["read"]);
+    torch = ReadProgram(program.json);
+  }
+  Model model;
+  {
+    Watch watch(r.seconds["convert"]);
+    model.graph = Converter(program, torch, options, r).Run();
+  }
+  Graph& graph = *model.graph;
+  std::vector<std::string> names;
+  for (const ValueId v : graph.outputs) {
+    const size_t i = names.size();
+    const bool given = i < options.output_names.size() && !options.output_names[i].empty();
+    names.push_back(given ? options.output_names[i] : fmt::format("output_{}", i));
+    (void)v;
+  }
+  size_t at = 0;
+  for (const OutputSpec& spec : torch.outputs) {
+    if (spec.kind != OutputSpec::Kind::kUser || spec.argument.is(Argument::Kind::kNone)) continue;
+    if (at < names.size() && (at >= options.output_names.size() || options.output_names[at].empty())) {
+      if (!spec.argument.text.empty()) names[at] = spec.argument.text;
+    }
+    ++at;
+  }
+  {
+    Watch watch(r.seconds["simplify"]);
+    PassOptions passes{.level = 2, .disabled = kLeftOut};
+    if (!options.fold_constants) passes.disabled.insert(passes.disabled.end(), {"FoldConstants", "FuseConvBatchNorm"});
+    Optimize(graph, passes, Threads(0));
+  }
+  NameOutputs(graph, names, options, r.warnings);
+  Verify(graph);
+  r.nodes = static_cast<int>(graph.order().size());
+  graph.name = "main_graph";
+  model.path = program.path;
+  model.producer_name = "slipway";
+  model.metadata = options.metadata;
+  if (!torch.torch_version.empty()) model.metadata.try_emplace("slipway.torch_version", torch.torch_version);
+  return model;
+}
+
+}  // namespace slipway::pt2
