@@ -11,6 +11,7 @@
 #include "print.h"
 #include "pt2/convert.h"
 #include "session/convert.h"
+#include "slipway/version.h"
 
 namespace slipway::cli {
 namespace {
@@ -29,7 +30,7 @@ int Export(const Arguments& arguments) {
   options.output_names = arguments.output_names;
   options.opset = static_cast<int>(arguments.opset);
   options.fold_constants = !arguments.no_folding;
-  options.metadata = {{"slipway.version", SLIPWAY_VERSION},
+  options.metadata = {{"slipway.version", Version()},
                       {"slipway.source", arguments.path},
                       {"slipway.opset_version", std::to_string(arguments.opset)},
                       {"slipway.time", fmt::format("{:%Y-%m-%dT%H:%M:%S}Z", fmt::gmtime(std::time(nullptr)))}};

@@ -120,8 +120,8 @@ struct FusedConvInteger {
     }
     c.Out(0, DType::kFloat, out);
   }
-  bool Prepack(int input, const InferContext& c, const Threads& threads) {
-    return input == 1 && conv.Prepack(*c.Constant(1), threads);
+  bool Prepack(int input, const InferContext& c, const kernels::Packing& packing) {
+    return input == 1 && conv.Prepack(*c.Constant(1), packing);
   }
   void Run(RunContext& c) const {
     if (c.Out(0).size() == 0) return;

@@ -69,11 +69,17 @@ struct DynamicQuantizeLSTM {
     }
   }
 
-  bool Prepack(int input, const InferContext& c, const Threads&) {
+  bool Prepack(int input, const InferContext& c, const kernels::Packing& packing) {
     if (input != kWeights && input != kRecurrence) return false;
     const int scale = input == kWeights ? 8 : 10;
     if (!c.Constant(scale) || !c.Constant(scale + 1)) return false;
-    weights[input] = Dequantized(*c.Constant(input), *c.Constant(scale), *c.Constant(scale + 1));
+    const Tensor& from = *c.Constant(input);
+    const Shape shape = {from.shape()[0], from.shape()[2], from.shape()[1]};
+    const auto block = packing.store.Block(shape.size() * sizeof(float), [&](std::byte* out) {
+      const Tensor t = Dequantized(from, *c.Constant(scale), *c.Constant(scale + 1));
+      std::copy_n(static_cast<const std::byte*>(t.raw()), t.bytes(), out);
+    });
+    weights[input] = Tensor(DType::kFloat, shape, const_cast<std::byte*>(block.get()), block);
     return true;
   }
 

@@ -50,8 +50,8 @@ struct QGemm {
     if (c.Has(8)) c.ExpectElem(8, kBytes);
     c.Out(0, !c.Has(7) ? DType::kFloat : c.Has(8) ? c.Elem(8) : c.Elem(0), std::move(out));
   }
-  bool Prepack(int input, const InferContext& c, const Threads& threads) {
-    return input == 3 && product.Prepack(*c.Constant(3), threads);
+  bool Prepack(int input, const InferContext& c, const kernels::Packing& packing) {
+    return input == 3 && product.Prepack(*c.Constant(3), packing);
   }
 
   void Run(RunContext& c) const {
