@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "core/dtype_visit.h"
 #include "ops/in_float.h"
@@ -40,6 +41,61 @@ struct Bin {
   }
 };
 
+/// The pixels of a row of bins and their weights, found once for all channels.
+template <class T>
+class BinRow {
+ public:
+  void Fill(const Bin& down, const std::vector<Bin>& across, int64_t columns) {
+    at_.clear();
+    weight_.clear();
+    bins_.clear();
+    for (const Bin& bin : across) {
+      for (const Sample& y : down.inside) {
+        for (const Sample& x : bin.inside) {
+          Put(y.low * columns + x.low, (1 - y.above) * (1 - x.above));
+          Put(y.low * columns + x.high, (1 - y.above) * x.above);
+          Put(y.high * columns + x.low, y.above * (1 - x.above));
+          Put(y.high * columns + x.high, y.above * x.above);
+        }
+      }
+      const double count = down.count * bin.count;
+      // Samples outside of the image are zeros.
+      const bool all = static_cast<double>(down.inside.size() * bin.inside.size()) == count;
+      bins_.push_back({at_.size(), static_cast<T>(1 / std::max(count, 1.0)), !all || count < 1});
+    }
+  }
+  void Means(const T* image, T* to) const {
+    size_t i = 0;
+    for (const End& bin : bins_) {
+      T sum = 0;
+      for (; i < bin.end; ++i) sum += weight_[i] * image[at_[i]];
+      *to++ = sum * bin.factor;
+    }
+  }
+  void Maxima(const T* image, T* to) const {
+    size_t i = 0;
+    for (const End& bin : bins_) {
+      T most = bin.has_zeros ? T(0) : -std::numeric_limits<T>::infinity();
+      for (; i < bin.end; ++i) most = std::max(most, weight_[i] * image[at_[i]]);
+      *to++ = most;
+    }
+  }
+
+ private:
+  struct End {
+    size_t end;
+    T factor;
+    bool has_zeros;
+  };
+  void Put(int64_t at, double weight) {
+    at_.push_back(at);
+    weight_.push_back(static_cast<T>(weight));
+  }
+  std::vector<int64_t> at_;
+  std::vector<T> weight_;
+  std::vector<End> bins_;
+};
+
 }  // namespace
 
 /// The mean (or maximum) of bilinear samples in each bin of regions of an image. ONNX RoiAlign, since 22.
@@ -74,7 +130,7 @@ struct RoiAlign {
     c.ExpectRank(1, 2, 2);
     c.ExpectRank(2, 1, 1);
     if (height < 1 || width < 1) c.Fail("the output would be {} x {}.", height, width);
-    if (sampling_ratio < 0 || sampling_ratio > 1 << 20) c.Fail("attribute 'sampling_ratio' is {}.", sampling_ratio);
+    if (sampling_ratio < 0 || sampling_ratio > 1024) c.Fail("attribute 'sampling_ratio' is {}.", sampling_ratio);
     Dim count = Dim::Unknown();
     if (c.HasRank(1)) {
       count = c.Shape(1)[0];
@@ -100,15 +156,18 @@ struct RoiAlign {
     const auto batches = CheckedIndices(c, c.In(2), shape[0]);
     c.threads().ParallelFor(c.Out(0).shape()[0], 1, [&](int64_t begin, int64_t end) {
       std::vector<Bin> down(height), across(width);
+      BinRow<T> row;
       for (int64_t n = begin; n < end; ++n) {
         const T* roi = c.In(1).data<T>() + n * 4;
         FillBins(roi[1], roi[3], rows, down);
         FillBins(roi[0], roi[2], columns, across);
-        for (int64_t k = 0; k < channels; ++k) {
-          const T* image = c.In(0).data<T>() + (batches[n] * channels + k) * rows * columns;
-          T* to = c.Out(0).data<T>() + (n * channels + k) * height * width;
-          for (int64_t i = 0; i < height * width; ++i)
-            to[i] = static_cast<T>(Pool(image, columns, down[i / width], across[i % width]));
+        for (int64_t y = 0; y < height; ++y) {
+          row.Fill(down[y], across, columns);
+          for (int64_t k = 0; k < channels; ++k) {
+            const T* image = c.In(0).data<T>() + (batches[n] * channels + k) * rows * columns;
+            T* to = c.Out(0).data<T>() + ((n * channels + k) * height + y) * width;
+            max ? row.Maxima(image, to) : row.Means(image, to);
+          }
         }
       }
     });
@@ -123,28 +182,6 @@ struct RoiAlign {
     const double samples = sampling_ratio > 0 ? static_cast<double>(sampling_ratio) : std::ceil(extent);
     for (size_t i = 0; i < bins.size(); ++i)
       bins[i].Fill(start + static_cast<double>(i) * extent, extent, samples, size);
-  }
-
-  template <class T>
-  double Pool(const T* image, int64_t columns, const Bin& down, const Bin& across) const {
-    double sum = 0, most = -std::numeric_limits<double>::infinity();
-    for (const Sample& y : down.inside) {
-      const T *upper = image + y.low * columns, *lower = image + y.high * columns;
-      for (const Sample& x : across.inside) {
-        const double parts[] = {(1 - y.above) * (1 - x.above) * upper[x.low], (1 - y.above) * x.above * upper[x.high],
-                                y.above * (1 - x.above) * lower[x.low], y.above * x.above * lower[x.high]};
-        if (max) {
-          for (double part : parts) most = std::max(most, part);
-        } else {
-          sum += parts[0] + parts[1] + parts[2] + parts[3];
-        }
-      }
-    }
-    const double count = down.count * across.count;
-    if (!max) return sum / std::max(count, 1.0);
-    // Samples outside of the image are zeros.
-    if (static_cast<double>(down.inside.size() * across.inside.size()) < count) most = std::max(most, 0.0);
-    return count < 1 ? 0 : most;
   }
 };
 const OpDef kRoiAlign =

@@ -73,6 +73,32 @@ def test_grid_sample(rng):
     )
 
 
+def test_pools_with_gaps(rng):
+    attributes = {"kernel_shape": [2, 3], "dilations": [2, 1], "strides": [1, 2], "pads": [1, 0, 0, 1]}
+    x = floats(rng, 2, 3, 7, 8)
+    compare("AveragePool", [x], count_include_pad=int(rng.integers(2)), **attributes)
+    compare("MaxPool", [x], **attributes)
+
+
+@pytest.mark.parametrize("lengths", [None, [3, 1]])
+def test_scan_of_opset_8(lengths):
+    body = helper.make_graph(
+        [helper.make_node("Add", ["s", "x"], ["t"]), helper.make_node("Identity", ["t"], ["u"])],
+        "body",
+        [onnx.ValueInfoProto(name="s"), onnx.ValueInfoProto(name="x")],
+        [onnx.ValueInfoProto(name="t"), onnx.ValueInfoProto(name="u")],
+    )
+    state, x = np.array([[1.0], [2.0]], np.float32), np.arange(6, dtype=np.float32).reshape(2, 3, 1)
+    counts = None if lengths is None else np.array(lengths)
+    model, feeds = single("Scan", [counts, state, x], 2, opset=8, body=body, num_scan_inputs=1)
+    last, sums = slipway.InferenceSession(model.SerializeToString()).run(None, feeds)
+    want = state[:, None] + np.cumsum(x, axis=1)
+    for i in range(2):
+        n = 3 if lengths is None else lengths[i]
+        np.testing.assert_array_equal(last[i], want[i, n - 1])
+        np.testing.assert_array_equal(sums[i], np.where(np.arange(3)[:, None] < n, want[i], 0))
+
+
 def test_affine_grid(rng):
     axes = int(rng.integers(2, 4))
     size = np.array([2, 1, *rng.integers(2, 6, axes)], dtype=np.int64)

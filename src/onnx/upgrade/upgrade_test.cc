@@ -86,6 +86,8 @@ TEST(Upgrade, TurnsOldFormsIntoTheNewest) {
        "Shape(x;start;end) Div(.,[3]) Concat([3],.;axis) Unsqueeze(float,[1]) Expand(.,.) Reshape(.,[-1]) "
        "Unsqueeze(float,[1]) Expand(.,.) Reshape(.,[-1]) GroupNormalization(x,.,.;num_groups)"},
       {17, NodeMessage("DFT", {"x"}, {"y"}), "DFT(x,-,[1])"},
+      {13, NodeMessage("SoftmaxCrossEntropyLoss", {"x", "w"}, {"y"}),
+       "LogSoftmax(x;axis) NegativeLogLikelihoodLoss(.,float)"},
       {5, NodeMessage("Tile", {"x", "w", "w"}, {"y"}),
        "Cast(float;to) Reshape(.,[1]) Cast(float;to) Reshape(.,[1]) Shape(x;start) Equal(.,.) Cast(.;to) "
        "ScatterElements(.,.,.;axis) Tile(x,.)"},
@@ -119,7 +121,7 @@ TEST(Upgrade, RefusesFormsOfOtherOpsets) {
       {10, NodeMessage("Clip", {"x"}, {}, {FloatAttribute("min", 0)}), "gives no output"},
       {12, NodeMessage("Softmax", {}, {"y"}), "input 0 is missing"},
       {18, NodeMessage("GroupNormalization", {"x"}, {"y"}, {IntAttribute("num_groups", 0)}), "num_groups"},
-      {8, NodeMessage("Scan", {"", "x"}, {"y"}), "opset 9 or newer"},
+      {8, NodeMessage("Scan", {"", "x"}, {"y"}), "num_scan_inputs"},
   };
   for (const auto& c : cases) {
     try {
