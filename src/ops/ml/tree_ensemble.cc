@@ -53,7 +53,8 @@ class Reals {
 };
 
 void ExpectSize(std::string_view name, size_t size, size_t want, std::string_view of) {
-  if (size != want) FailParse(fmt::format("attribute '{}' has {} elements, but there are {} {}.", name, size, want, of));
+  if (size != want)
+    FailParse(fmt::format("attribute '{}' has {} elements, but there are {} {}.", name, size, want, of));
 }
 
 /// The places of nodes by tree and node number. Most files list each tree's nodes by number, from 0 on.
@@ -74,8 +75,9 @@ class NodeIndex {
   /// Throws Error(kBadGraph) where there is none such.
   int32_t Find(int64_t tree, int64_t node) {
     if (last_ >= starts_.size() || starts_[last_].tree != tree) {
-      last_ = std::lower_bound(starts_.begin(), starts_.end(), tree, [](const Start& s, int64_t t) { return s.tree < t; }) -
-              starts_.begin();
+      last_ =
+          std::lower_bound(starts_.begin(), starts_.end(), tree, [](const Start& s, int64_t t) { return s.tree < t; }) -
+          starts_.begin();
     }
     if (last_ < starts_.size() && starts_[last_].tree == tree) {
       const size_t start = starts_[last_].at;
@@ -154,8 +156,8 @@ ml::Ensemble ParseNodes(const Attributes& a, const std::string& prefix, int64_t 
                         .no = branches[index.Find(trees[i], no[i])]});
   }
 
-  const auto &vote_trees = ListAt<int64_t>(a, prefix + "_treeids"), &vote_nodes = ListAt<int64_t>(a, prefix + "_nodeids"),
-             &vote_ids = ListAt<int64_t>(a, prefix + "_ids");
+  const auto &vote_trees = ListAt<int64_t>(a, prefix + "_treeids"),
+             &vote_nodes = ListAt<int64_t>(a, prefix + "_nodeids"), &vote_ids = ListAt<int64_t>(a, prefix + "_ids");
   ExpectSize(prefix + "_treeids", vote_trees.size(), vote_ids.size(), prefix + "_ids");
   ExpectSize(prefix + "_nodeids", vote_nodes.size(), vote_ids.size(), prefix + "_ids");
   ExpectSize(prefix + "_weights", weights.size(), vote_ids.size(), prefix + "_ids");
@@ -273,8 +275,7 @@ class Scorer {
     std::vector<double> scores(rows * targets());
     state_->forest->Score(c.In(0), rows, features, c.threads(), scores.data());
     c.threads().ParallelFor(rows, GrainFor(32 * targets()), [&](int64_t begin, int64_t end) {
-      for (int64_t r = begin; r < end; ++r)
-        each(r, {scores.data() + r * targets(), static_cast<size_t>(targets())});
+      for (int64_t r = begin; r < end; ++r) each(r, {scores.data() + r * targets(), static_cast<size_t>(targets())});
     });
   }
 
