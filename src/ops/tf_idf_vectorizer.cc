@@ -108,7 +108,8 @@ struct TfIdfVectorizer {
     if (!given.empty() && given.size() != columns.size())
       FailParse(fmt::format("there are {} weights for {} n-grams.", given.size(), columns.size()));
     for (int64_t column : columns) {
-      if (column < 0 || column >= INT32_MAX) FailParse(fmt::format("ngram_indexes has {}.", column));
+      // A row of more than a gigabyte is no one's vocabulary.
+      if (column < 0 || column >= int64_t{1} << 28) FailParse(fmt::format("ngram_indexes has {}.", column));
       width = std::max(width, column + 1);
     }
     size_t gram = 0;

@@ -60,7 +60,8 @@ struct CastMap {
       ml::FailParse(fmt::format("cast_to is '{}', but must be TO_FLOAT, TO_STRING or TO_INT64.", to));
     if (form != "DENSE" && form != "SPARSE")
       ml::FailParse(fmt::format("map_form is '{}', but must be DENSE or SPARSE.", form));
-    if (op.sparse && op.width < 1) ml::FailParse(fmt::format("max_map is {}.", op.width));
+    if (op.sparse && (op.width < 1 || op.width > int64_t{1} << 26))
+      ml::FailParse(fmt::format("max_map is {}.", op.width));
     op.to = to == "TO_FLOAT" ? DType::kFloat : to == "TO_STRING" ? DType::kString : DType::kInt64;
     return op;
   }

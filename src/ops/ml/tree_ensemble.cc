@@ -114,6 +114,12 @@ ml::Mode ModeOf(const std::string& name) {
   return static_cast<ml::Mode>(found - std::begin(kNames));
 }
 
+/// Memory for scores goes by the targets, which a file of any size can ask for.
+void ExpectTargets(int64_t targets, size_t votes) {
+  if (targets < 1 || (targets > 1'000'000 && static_cast<size_t>(targets) > votes))
+    FailParse(fmt::format("n_targets is {}, and the leaves have {} votes.", targets, votes));
+}
+
 int32_t FeatureOf(int64_t id) {
   if (id < 0 || id >= INT32_MAX) FailParse(fmt::format("a node asks for feature {}.", id));
   return static_cast<int32_t>(id);
@@ -161,6 +167,7 @@ ml::Ensemble ParseNodes(const Attributes& a, const std::string& prefix, int64_t 
   ExpectSize(prefix + "_treeids", vote_trees.size(), vote_ids.size(), prefix + "_ids");
   ExpectSize(prefix + "_nodeids", vote_nodes.size(), vote_ids.size(), prefix + "_ids");
   ExpectSize(prefix + "_weights", weights.size(), vote_ids.size(), prefix + "_ids");
+  ExpectTargets(targets, vote_ids.size());
   std::vector<int32_t> leaf_of(vote_ids.size(), -1);
   e.vote_ends.assign(leaves, 0);
   for (size_t i = 0; i < vote_ids.size(); ++i) {
@@ -235,7 +242,7 @@ ml::Ensemble ParseSplits(const Attributes& a) {
   }
   ExpectSize("membership_values", e.sets.size(), static_cast<size_t>(sets), "nodes of mode BRANCH_MEMBER");
   for (int64_t root : roots) e.roots.push_back(branch(root, false));
-  if (e.targets < 1) FailParse(fmt::format("n_targets is {}.", e.targets));
+  ExpectTargets(e.targets, leaves);
   for (size_t i = 0; i < leaves; ++i) {
     if (leaf_ids[i] < 0 || leaf_ids[i] >= e.targets)
       FailParse(fmt::format("leaf_targetids has {}, which is outside [0, {}).", leaf_ids[i], e.targets));
