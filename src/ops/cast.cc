@@ -105,22 +105,19 @@ void VisitSmall(DType type, F&& f) {
   }
 }
 
-std::string TextOf(double x, int digits) {
-  if (std::isnan(x)) return "NaN";
-  if (std::isinf(x)) return x > 0 ? "INF" : "-INF";
-  return fmt::format("{:.{}g}", x, digits);
-}
-
+/// As onnxruntime spells numbers.
 template <class T>
 std::string ToText(T x) {
   if constexpr (std::is_same_v<T, bool>)
     return x ? "1" : "0";
   else if constexpr (std::is_integral_v<T>)
     return std::to_string(x);
-  else if constexpr (std::is_same_v<T, double>)
-    return TextOf(x, 17);
+  else if (const auto v = static_cast<std::conditional_t<sizeof(T) == 8, double, float>>(x); std::isnan(v))
+    return "NaN";
+  else if (std::isinf(v))
+    return v > 0 ? "INF" : "-INF";
   else
-    return TextOf(static_cast<float>(x), 8);
+    return fmt::format("{:.8g}", v);
 }
 
 template <class T>

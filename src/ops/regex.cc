@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <memory>
-#include <set>
 #include <string>
 
 #include <fmt/format.h>
@@ -85,7 +84,8 @@ Ranges Complement(Ranges ranges) {
 }
 
 bool Contains(const Ranges& tidy, char32_t c) {
-  const auto after = std::upper_bound(tidy.begin(), tidy.end(), c, [](char32_t v, const Range& r) { return v < r.first; });
+  const auto after =
+      std::upper_bound(tidy.begin(), tidy.end(), c, [](char32_t v, const Range& r) { return v < r.first; });
   return after != tidy.begin() && c <= std::prev(after)->second;
 }
 
@@ -134,8 +134,8 @@ class Parser {
   };
 
   [[noreturn]] void Fail(std::string_view what) const {
-    throw Error(Code::kBadGraph,
-                fmt::format("pattern '{:.200}' is not valid: {} at byte {}.", text_, what, std::min(at_, text_.size())));
+    throw Error(Code::kBadGraph, fmt::format("pattern '{:.200}' is not valid: {} at byte {}.", text_, what,
+                                             std::min(at_, text_.size())));
   }
   bool done() const { return at_ >= text_.size(); }
   bool Skip(std::string_view token) {
@@ -208,7 +208,8 @@ class Parser {
     if (!Skip("{")) return false;
     const auto number = [&](int& n) {
       const size_t first = at_;
-      for (n = 0; !done() && text_[at_] >= '0' && text_[at_] <= '9'; ++at_) n = std::min(n * 10 + (text_[at_] - '0'), 9999);
+      for (n = 0; !done() && text_[at_] >= '0' && text_[at_] <= '9'; ++at_)
+        n = std::min(n * 10 + (text_[at_] - '0'), 9999);
       return at_ > first;
     };
     bool valid = number(least);
@@ -269,17 +270,13 @@ class Parser {
       for (char c : name) {
         if (!Contains(Ranges(FindNamed("word")->ranges), static_cast<unsigned char>(c))) Fail("a bad group name");
       }
-      if (!names_.insert(std::string(name)).second) Fail("a group name that is there twice");
       at_ = end + 1;
     } else if (Skip("?")) {
       bool on = true;
-      for (bool any = false;; any = true) {
+      while (true) {
         const char32_t c = Next();
         if (c == ':') break;
-        if (c == ')') {
-          if (!any) Fail("flags that are none");
-          return;  // for the rest of the group around
-        }
+        if (c == ')') return;  // for the rest of the group around
         bool unused = false;
         bool& flag = c == 'i' ? flags_.fold : c == 'm' ? flags_.lines : c == 's' ? flags_.dot_all : unused;
         if (c == '-' && on) {
@@ -379,14 +376,15 @@ class Parser {
       char32_t v = 0;
       const bool braces = Skip("{");
       int count = 0;
-      for (int d; (braces || count < 2) && (d = digit(16)) >= 0; ++count) v = std::min<char32_t>(v * 16 + static_cast<char32_t>(d), kLast + 1);
+      for (int d; (braces || count < 2) && (d = digit(16)) >= 0; ++count)
+        v = std::min<char32_t>(v * 16 + static_cast<char32_t>(d), kLast + 1);
       if (v > kLast || (braces ? count == 0 || !Skip("}") : count < 2)) Fail("a bad escape");
       return v;
     }
     static constexpr std::string_view kLetters = "aftnrv", kMeant = "\a\f\t\n\r\v";
     if (const size_t found = c < 0x80 ? kLetters.find(static_cast<char>(c)) : kLetters.npos; found != kLetters.npos)
       return static_cast<unsigned char>(kMeant[found]);
-    if (c >= 0x80 || Contains(Ranges(FindNamed("word")->ranges), c)) Fail("a bad escape");
+    if (c >= 0x80 || Contains(Ranges(FindNamed("alnum")->ranges), c)) Fail("a bad escape");
     return c;
   }
 
@@ -437,7 +435,6 @@ class Parser {
   std::string_view text_;
   size_t at_ = 0;
   Flags flags_;
-  std::set<std::string> names_;
 };
 
 /// Writes the steps for a tree from its end to its beginning.
@@ -453,10 +450,8 @@ class Writer {
       case Tree::Kind::kRanges: {
         const auto first = static_cast<int32_t>(ranges_.size());
         ranges_.insert(ranges_.end(), t.ranges.begin(), t.ranges.end());
-        return Add({.kind = Regex::Kind::kRanges,
-                    .next = next,
-                    .other = first,
-                    .end = static_cast<int32_t>(ranges_.size())});
+        return Add(
+            {.kind = Regex::Kind::kRanges, .next = next, .other = first, .end = static_cast<int32_t>(ranges_.size())});
       }
       case Tree::Kind::kAnyByte:
         return Add({.kind = Regex::Kind::kAnyByte, .next = next});

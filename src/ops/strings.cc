@@ -22,6 +22,7 @@ std::vector<std::string_view> Cut(std::string_view text, std::string_view separa
     parts.push_back(text);
     return parts;
   }
+  text = text.substr(0, text.find_last_not_of(kSpaces) + 1);
   while (true) {
     text.remove_prefix(std::min(text.find_first_not_of(kSpaces), text.size()));
     if (text.empty()) return parts;
@@ -47,8 +48,8 @@ struct StringConcat {
         [](const std::string& a, const std::string& b) { return a + b; }, c.threads());
   }
 };
-const OpDef kStringConcat =
-    Define<StringConcat>({.name = "StringConcat", .since = 20, .min_inputs = 2, .max_inputs = 2, .types = {DType::kString}});
+const OpDef kStringConcat = Define<StringConcat>(
+    {.name = "StringConcat", .since = 20, .min_inputs = 2, .max_inputs = 2, .types = {DType::kString}});
 
 /// The parts between separators along a new last axis, filled with empty strings, and how many each element has. ONNX
 /// StringSplit, since 20.

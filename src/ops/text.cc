@@ -11,7 +11,9 @@ namespace slipway {
 char32_t DecodeUtf8(std::string_view text, size_t& at) {
   const auto first = static_cast<uint8_t>(text[at++]);
   if (first < 0x80) return first;
-  const int more = first >= 0xF0 && first < 0xF5 ? 3 : first >= 0xE0 && first < 0xF0 ? 2 : first >= 0xC2 && first < 0xE0;
+  const int more = first >= 0xF0 && first < 0xF5   ? 3
+                   : first >= 0xE0 && first < 0xF0 ? 2
+                                                   : first >= 0xC2 && first < 0xE0;
   if (more == 0 || text.size() - at < static_cast<size_t>(more)) return kBadByte;
   char32_t c = first & (0x3F >> more);
   for (int i = 0; i < more; ++i) {

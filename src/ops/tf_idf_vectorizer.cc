@@ -41,8 +41,8 @@ class NGrams {
 
 }  // namespace
 
-/// Counts n-grams, with up to some tokens skipped between neighbours, and weighs the counts. ONNX TfIdfVectorizer, since
-/// 9.
+/// Counts n-grams, with up to some tokens skipped between neighbours, and weighs the counts. ONNX TfIdfVectorizer,
+/// since 9.
 struct TfIdfVectorizer {
   enum class Mode { kTf, kIdf, kTfIdf } mode = Mode::kTf;
   int64_t shortest = 1, longest = 1, max_skip = 0, width = 0;
@@ -108,7 +108,8 @@ struct TfIdfVectorizer {
     if (!given.empty() && given.size() != columns.size())
       FailParse(fmt::format("there are {} weights for {} n-grams.", given.size(), columns.size()));
     for (int64_t column : columns) {
-      if (column < 0 || column >= INT32_MAX) FailParse(fmt::format("ngram_indexes has {}.", column));
+      // A row of more than a gigabyte is no one's vocabulary.
+      if (column < 0 || column >= int64_t{1} << 28) FailParse(fmt::format("ngram_indexes has {}.", column));
       width = std::max(width, column + 1);
     }
     size_t gram = 0;
@@ -116,7 +117,8 @@ struct TfIdfVectorizer {
       const int64_t begin = starts[n - 1], end = n < starts.size() ? starts[n] : size;
       const auto length = static_cast<int64_t>(n);
       if (begin < 0 || end < begin || end > size || (end - begin) % length != 0)
-        FailParse(fmt::format("ngram_counts gives {}-grams the elements [{}, {}) of a pool of {}.", n, begin, end, size));
+        FailParse(
+            fmt::format("ngram_counts gives {}-grams the elements [{}, {}) of a pool of {}.", n, begin, end, size));
       for (int64_t at = begin; at < end; at += length, ++gram) {
         if (gram >= columns.size()) FailParse(fmt::format("ngram_indexes has {} columns, too few.", columns.size()));
         if (!given.empty()) weights[columns[gram]] = given[gram];

@@ -52,8 +52,8 @@ auto Labelled(const std::string& label, F&& f) {
   }
 }
 
-/// A map's value in the type that is wanted, where it is one or goes there without loss of kind: float, double and int64
-/// become floats, nothing else changes.
+/// A map's value in the type that is wanted, where it is one or goes there without loss of kind: float, double and
+/// int64 become floats, nothing else changes.
 std::optional<Value> AdaptNumber(const Type& want, const Value& v) {
   if (!v.is_tensor() || want.kind != Type::Kind::kTensor) return std::nullopt;
   const Tensor& t = v.tensor();
@@ -166,7 +166,9 @@ Value Session::State::Adapt(const std::string& name, const Type& want, const Val
     return out;
   }
   if (want.kind != Type::Kind::kMap) return value;
-  const auto fail = [&] { Fail(fmt::format("input '{}' wants {}, got {}.", name, TypeName(want), TypeName(TypeOf(value)))); };
+  const auto fail = [&] {
+    Fail(fmt::format("input '{}' wants {}, got {}.", name, TypeName(want), TypeName(TypeOf(value))));
+  };
   if (!value.is_map()) fail();
   return std::visit(
       [&](const auto& map) -> Value {

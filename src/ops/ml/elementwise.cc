@@ -132,8 +132,7 @@ struct Scaler {
     });
   }
 };
-const OpDef kScaler =
-    Define<Scaler>({.name = "Scaler", .since = 1, .domain = kMlDomain, .types = ml::kNumberTypes});
+const OpDef kScaler = Define<Scaler>({.name = "Scaler", .since = 1, .domain = kMlDomain, .types = ml::kNumberTypes});
 
 /// Each row divided by its largest element, its sum of magnitudes or its length; rows for which that is 0 stay. ONNX
 /// Normalizer, since ai.onnx.ml 1.

@@ -12,7 +12,7 @@ struct FeatureVectorizer {
   static FeatureVectorizer Parse(const Attributes& a) {
     FeatureVectorizer op{.widths = a.Ints("inputdimensions")};
     for (int64_t w : op.widths) {
-      if (w < 0 || w > (int64_t{1} << 31)) ml::FailParse(fmt::format("inputdimensions has the size {}.", w));
+      if (w < 0 || w > (int64_t{1} << 28)) ml::FailParse(fmt::format("inputdimensions has the size {}.", w));
     }
     return op;
   }
@@ -56,10 +56,7 @@ struct FeatureVectorizer {
     }
   }
 };
-const OpDef kFeatureVectorizer = Define<FeatureVectorizer>({.name = "FeatureVectorizer",
-                                                            .since = 1,
-                                                            .domain = kMlDomain,
-                                                            .max_inputs = kVariadic,
-                                                            .types = ml::kNumberTypes});
+const OpDef kFeatureVectorizer = Define<FeatureVectorizer>(
+    {.name = "FeatureVectorizer", .since = 1, .domain = kMlDomain, .max_inputs = kVariadic, .types = ml::kNumberTypes});
 
 }  // namespace slipway

@@ -333,7 +333,7 @@ class ForestOf final : public Forest {
       } else {
         v = static_cast<Number>(given);
       }
-      keys[i * kLanes + lane] = v == v                ? KeyOf(v)
+      keys[i * kLanes + lane] = v == v                 ? KeyOf(v)
                                 : columns_[i].nan_left ? std::numeric_limits<Key>::min()
                                                        : std::numeric_limits<Key>::max();
     }

@@ -123,7 +123,7 @@ struct LinearRegressor {
     }
   }
 };
-const OpDef kLinearRegressor = Define<LinearRegressor>(
-    {.name = "LinearRegressor", .since = 1, .domain = kMlDomain, .types = ml::kNumberTypes});
+const OpDef kLinearRegressor =
+    Define<LinearRegressor>({.name = "LinearRegressor", .since = 1, .domain = kMlDomain, .types = ml::kNumberTypes});
 
 }  // namespace slipway

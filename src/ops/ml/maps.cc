@@ -11,7 +11,8 @@ namespace {
 void ExpectMap(const InferContext& c, TypeSet keys, TypeSet values) {
   const Type& t = c.In(0);
   if (t.kind != Type::Kind::kMap) c.Fail("{} is {}, but must be a map.", c.InputName(0), t.ToString());
-  if (!keys.Has(t.elem)) c.Fail("{} has keys of {}, but they must be {}.", c.InputName(0), Name(t.elem), keys.ToString());
+  if (!keys.Has(t.elem))
+    c.Fail("{} has keys of {}, but they must be {}.", c.InputName(0), Name(t.elem), keys.ToString());
   if (!t.element || !t.element->known()) return;
   if (t.element->kind != Type::Kind::kTensor || !values.Has(t.element->elem)) {
     c.Fail("{} is {}, but its values must be {}.", c.InputName(0), t.ToString(), values.ToString());
@@ -59,7 +60,8 @@ struct CastMap {
       ml::FailParse(fmt::format("cast_to is '{}', but must be TO_FLOAT, TO_STRING or TO_INT64.", to));
     if (form != "DENSE" && form != "SPARSE")
       ml::FailParse(fmt::format("map_form is '{}', but must be DENSE or SPARSE.", form));
-    if (op.sparse && op.width < 1) ml::FailParse(fmt::format("max_map is {}.", op.width));
+    if (op.sparse && (op.width < 1 || op.width > int64_t{1} << 26))
+      ml::FailParse(fmt::format("max_map is {}.", op.width));
     op.to = to == "TO_FLOAT" ? DType::kFloat : to == "TO_STRING" ? DType::kString : DType::kInt64;
     return op;
   }
@@ -117,8 +119,8 @@ struct CastMap {
 };
 const OpDef kCastMap = Define<CastMap>({.name = "CastMap", .since = 1, .domain = kMlDomain});
 
-/// A map's values as a row, each at its key's place in the vocabulary; the rest is zero. Keys outside the vocabulary are
-/// left out. ONNX DictVectorizer, since ai.onnx.ml 1.
+/// A map's values as a row, each at its key's place in the vocabulary; the rest is zero. Keys outside the vocabulary
+/// are left out. ONNX DictVectorizer, since ai.onnx.ml 1.
 struct DictVectorizer {
   ml::Labels vocabulary;
   static DictVectorizer Parse(const Attributes& a) {
@@ -142,18 +144,19 @@ struct DictVectorizer {
           using Key = typename std::decay_t<decltype(map)>::key_type;
           const DType type = map.empty() ? DeclaredType(c) : Single(c, map.begin()->second).dtype();
           Tensor& y = c.Allocate(0, type, {1, static_cast<int64_t>(vocabulary.size())});
-          Visit(Types<int64_t, float, double, std::string>{}, type, "an int64, float, double or string", [&]<class T>() {
-            for (int64_t i = 0; i < y.size(); ++i) {
-              const Value* v = nullptr;
-              if constexpr (std::is_same_v<Key, int64_t>) {
-                if (!vocabulary.ints.empty()) v = Find(map, vocabulary.ints[i]);
-              } else {
-                if (!vocabulary.strings.empty()) v = Find(map, vocabulary.strings[i]);
-              }
-              if (v && Single(c, *v).dtype() != type) c.Fail("the values of the map are of several types.");
-              y.data<T>()[i] = v ? *v->tensor().data<T>() : T{};
-            }
-          });
+          Visit(Types<int64_t, float, double, std::string>{}, type, "an int64, float, double or string",
+                [&]<class T>() {
+                  for (int64_t i = 0; i < y.size(); ++i) {
+                    const Value* v = nullptr;
+                    if constexpr (std::is_same_v<Key, int64_t>) {
+                      if (!vocabulary.ints.empty()) v = Find(map, vocabulary.ints[i]);
+                    } else {
+                      if (!vocabulary.strings.empty()) v = Find(map, vocabulary.strings[i]);
+                    }
+                    if (v && Single(c, *v).dtype() != type) c.Fail("the values of the map are of several types.");
+                    y.data<T>()[i] = v ? *v->tensor().data<T>() : T{};
+                  }
+                });
         },
         c.InValue(0).map());
   }

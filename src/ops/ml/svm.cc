@@ -185,7 +185,8 @@ struct SVMClassifier {
       int64_t start_j = start_i + counts[i];
       for (int64_t j = i + 1; j < classes; start_j += counts[j++]) {
         double sum = rho[scores.size()];
-        const float *for_i = coefficients.data() + (j - 1) * num_vectors, *for_j = coefficients.data() + i * num_vectors;
+        const float *for_i = coefficients.data() + (j - 1) * num_vectors,
+                    *for_j = coefficients.data() + i * num_vectors;
         for (int64_t m = start_i; m < start_i + counts[i]; ++m) sum += double{for_i[m]} * products[m];
         for (int64_t m = start_j; m < start_j + counts[j]; ++m) sum += double{for_j[m]} * products[m];
         scores.push_back(sum);
@@ -286,7 +287,7 @@ struct SVMRegressor {
     }
   }
 };
-const OpDef kSVMRegressor = Define<SVMRegressor>(
-    {.name = "SVMRegressor", .since = 1, .domain = kMlDomain, .types = ml::kNumberTypes});
+const OpDef kSVMRegressor =
+    Define<SVMRegressor>({.name = "SVMRegressor", .since = 1, .domain = kMlDomain, .types = ml::kNumberTypes});
 
 }  // namespace slipway

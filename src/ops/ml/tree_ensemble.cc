@@ -53,7 +53,8 @@ class Reals {
 };
 
 void ExpectSize(std::string_view name, size_t size, size_t want, std::string_view of) {
-  if (size != want) FailParse(fmt::format("attribute '{}' has {} elements, but there are {} {}.", name, size, want, of));
+  if (size != want)
+    FailParse(fmt::format("attribute '{}' has {} elements, but there are {} {}.", name, size, want, of));
 }
 
 /// The places of nodes by tree and node number. Most files list each tree's nodes by number, from 0 on.
@@ -74,8 +75,9 @@ class NodeIndex {
   /// Throws Error(kBadGraph) where there is none such.
   int32_t Find(int64_t tree, int64_t node) {
     if (last_ >= starts_.size() || starts_[last_].tree != tree) {
-      last_ = std::lower_bound(starts_.begin(), starts_.end(), tree, [](const Start& s, int64_t t) { return s.tree < t; }) -
-              starts_.begin();
+      last_ =
+          std::lower_bound(starts_.begin(), starts_.end(), tree, [](const Start& s, int64_t t) { return s.tree < t; }) -
+          starts_.begin();
     }
     if (last_ < starts_.size() && starts_[last_].tree == tree) {
       const size_t start = starts_[last_].at;
@@ -110,6 +112,12 @@ ml::Mode ModeOf(const std::string& name) {
   const auto found = std::find(std::begin(kNames), std::end(kNames), name);
   if (found == std::end(kNames)) FailParse(fmt::format("a node's mode is '{:.100}', which is none of ONNX's.", name));
   return static_cast<ml::Mode>(found - std::begin(kNames));
+}
+
+/// Memory for scores goes by the targets, which a file of any size can ask for.
+void ExpectTargets(int64_t targets, size_t votes) {
+  if (targets < 1 || (targets > 1'000'000 && static_cast<size_t>(targets) > votes))
+    FailParse(fmt::format("n_targets is {}, and the leaves have {} votes.", targets, votes));
 }
 
 int32_t FeatureOf(int64_t id) {
@@ -154,11 +162,12 @@ ml::Ensemble ParseNodes(const Attributes& a, const std::string& prefix, int64_t 
                         .no = branches[index.Find(trees[i], no[i])]});
   }
 
-  const auto &vote_trees = ListAt<int64_t>(a, prefix + "_treeids"), &vote_nodes = ListAt<int64_t>(a, prefix + "_nodeids"),
-             &vote_ids = ListAt<int64_t>(a, prefix + "_ids");
+  const auto &vote_trees = ListAt<int64_t>(a, prefix + "_treeids"),
+             &vote_nodes = ListAt<int64_t>(a, prefix + "_nodeids"), &vote_ids = ListAt<int64_t>(a, prefix + "_ids");
   ExpectSize(prefix + "_treeids", vote_trees.size(), vote_ids.size(), prefix + "_ids");
   ExpectSize(prefix + "_nodeids", vote_nodes.size(), vote_ids.size(), prefix + "_ids");
   ExpectSize(prefix + "_weights", weights.size(), vote_ids.size(), prefix + "_ids");
+  ExpectTargets(targets, vote_ids.size());
   std::vector<int32_t> leaf_of(vote_ids.size(), -1);
   e.vote_ends.assign(leaves, 0);
   for (size_t i = 0; i < vote_ids.size(); ++i) {
@@ -233,7 +242,7 @@ ml::Ensemble ParseSplits(const Attributes& a) {
   }
   ExpectSize("membership_values", e.sets.size(), static_cast<size_t>(sets), "nodes of mode BRANCH_MEMBER");
   for (int64_t root : roots) e.roots.push_back(branch(root, false));
-  if (e.targets < 1) FailParse(fmt::format("n_targets is {}.", e.targets));
+  ExpectTargets(e.targets, leaves);
   for (size_t i = 0; i < leaves; ++i) {
     if (leaf_ids[i] < 0 || leaf_ids[i] >= e.targets)
       FailParse(fmt::format("leaf_targetids has {}, which is outside [0, {}).", leaf_ids[i], e.targets));
@@ -273,8 +282,7 @@ class Scorer {
     std::vector<double> scores(rows * targets());
     state_->forest->Score(c.In(0), rows, features, c.threads(), scores.data());
     c.threads().ParallelFor(rows, GrainFor(32 * targets()), [&](int64_t begin, int64_t end) {
-      for (int64_t r = begin; r < end; ++r)
-        each(r, {scores.data() + r * targets(), static_cast<size_t>(targets())});
+      for (int64_t r = begin; r < end; ++r) each(r, {scores.data() + r * targets(), static_cast<size_t>(targets())});
     });
   }
 
