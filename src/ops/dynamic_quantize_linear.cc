@@ -2,7 +2,6 @@
 #include <cmath>
 
 #include "kernels/quant/quantize.h"
-#include "ops/quant_ops.h"
 #include "ops/dynamic_quantization.h"
 #include "ops/op.h"
 
