@@ -1,11 +1,9 @@
 #include "ops/conv_shape.h"
 #include "ops/epilogue.h"
 #include "ops/int_conv.h"
-#include "ops/quant_ops.h"
 #include "ops/shape_math.h"
 
 namespace slipway {
-extern const OpDef kSlipwayFusedConvInteger;
 namespace {
 
 constexpr TypeSet kBytes = {DType::kInt8, DType::kUint8};

@@ -2,7 +2,6 @@
 #include <cmath>
 
 #include "kernels/quant/quantize.h"
-#include "ops/quant_ops.h"
 #include "ops/dynamic_quantization.h"
 #include "ops/op.h"
 
@@ -12,7 +11,7 @@ DynamicScale ChooseScale(const Tensor& x, const Threads& threads) {
   const kernels::Extent extent = kernels::MinMaxWithZero(x.data<float>(), x.size(), threads);
   const float range = extent.high - extent.low;
   // All zeros: any scale does, but none may be 0.
-  const float scale = (range == 0 ? 1.0f : range) / 255.0f;
+  const float scale = range == 0 ? 1.0f : range / 255.0f;
   const float zero = std::nearbyint(std::clamp(0.0f - extent.low / scale, 0.0f, 255.0f));
   return {scale, static_cast<uint8_t>(zero >= 0 ? zero : 0)};
 }

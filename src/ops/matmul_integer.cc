@@ -1,4 +1,3 @@
-#include "ops/quant_ops.h"
 #include "ops/int_product.h"
 
 namespace slipway {

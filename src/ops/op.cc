@@ -1,18 +1,14 @@
 #include "ops/op.h"
-#include "ops/quant_ops.h"
 
 #include <cstdlib>
 #include <unordered_map>
 
 namespace slipway {
-extern const OpDef kSlipwayFusedConvInteger;
 
 std::span<const OpDef* const> AllOps() {
   static const std::vector<const OpDef*> all = {
 #define OP(Name) &k##Name,
 #include "ops/ops.inc"
-#include "ops/quant_ops.inc"
-OP(SlipwayFusedConvInteger)
 #undef OP
   };
   return all;

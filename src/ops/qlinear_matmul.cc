@@ -1,7 +1,6 @@
 #include <cmath>
 
 #include "core/dtype_visit.h"
-#include "ops/quant_ops.h"
 #include "ops/in_float.h"
 #include "ops/indexing.h"
 #include "ops/int_product.h"

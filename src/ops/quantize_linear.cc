@@ -3,7 +3,6 @@
 #include <limits>
 
 #include "core/dtype_visit.h"
-#include "ops/quant_ops.h"
 #include "ops/indexing.h"
 #include "ops/quantization.h"
 #include "ops/shape_math.h"

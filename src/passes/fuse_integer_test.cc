@@ -51,7 +51,7 @@ TEST(FuseMatMulInteger, ScaleBiasResidualActivation) {
              const ValueId y = Product(b, x, {8, 3}, b.Floats({2, 1}, {0.01f, 0.02f}), Zero(b, {}, 0));
              b.Output(y, "y");
            },
-           {"DynamicQuantizeLinear", "MatMulInteger", "Mul", "Cast", "Mul"}},
+           {"DynamicQuantizeLinear", "MatMulInteger", "Cast", "Mul", "Mul"}},
           {"integers that are an output",
            [](GraphBuilder& b) {
              const auto q = b.AddMany("DynamicQuantizeLinear", {b.Input("x", {2, 8})}, 3);

@@ -17,7 +17,8 @@ struct QuantizedWeight {
   Tensor zero;    ///< of the values' type, as many
 };
 
-/// A float tensor in bytes, with one scale, or one for each index of `axis` where that is not negative.
+/// A float tensor in bytes, with one scale, or one for each index of `axis` where that is not negative. Signed
+/// symmetric scales are those of least squared error, which may clip a few numbers; the others reach from end to end.
 QuantizedWeight QuantizeWeight(const Tensor& weight, const WeightRange& range, int axis);
 
 }  // namespace slipway

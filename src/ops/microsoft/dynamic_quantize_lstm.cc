@@ -1,5 +1,4 @@
 #include "ops/int_product.h"
-#include "ops/quant_ops.h"
 #include "ops/shape_math.h"
 
 namespace slipway {

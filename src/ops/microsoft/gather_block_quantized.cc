@@ -1,7 +1,6 @@
 #include "core/dtype_visit.h"
 #include "ops/in_float.h"
 #include "ops/indexing.h"
-#include "ops/quant_ops.h"
 #include "ops/shape_math.h"
 
 namespace slipway {

@@ -5,7 +5,6 @@
 #include "ops/dynamic_quantization.h"
 #include "ops/epilogue.h"
 #include "ops/int_product.h"
-#include "ops/quant_ops.h"
 #include "ops/shape_math.h"
 
 namespace slipway {

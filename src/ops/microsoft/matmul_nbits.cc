@@ -4,7 +4,6 @@
 #include "kernels/gemm/scratch.h"
 #include "kernels/quant/nbits.h"
 #include "ops/in_float.h"
-#include "ops/quant_ops.h"
 #include "ops/shape_math.h"
 
 namespace slipway {

@@ -3,7 +3,6 @@
 
 #include "ops/arithmetic.h"
 #include "ops/int_product.h"
-#include "ops/quant_ops.h"
 #include "ops/shape_math.h"
 
 namespace slipway {

@@ -3,7 +3,6 @@
 
 #include "kernels/quant/quantize.h"
 #include "ops/op.h"
-#include "ops/quant_ops.h"
 #include "ops/shape_math.h"
 
 namespace slipway {
