@@ -66,7 +66,7 @@ void AddOperators(CLI::App& app, int& code) {
   auto options = std::make_shared<Options>();
   CLI::Option* json = command->add_flag("--json", options->json, "as JSON");
   command->add_flag("--markdown", options->markdown, "as docs/operators.md")->excludes(json);
-  command->footer("Example:\n  slipway operators --markdown > docs/operators.md");
+  command->footer("Exit codes: 0 done; 2 bad usage.\nExample:\n  slipway operators --markdown > docs/operators.md");
   command->callback([=, &code] { code = Print(options->json, options->markdown); });
 }
 

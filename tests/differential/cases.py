@@ -589,4 +589,4 @@ def types_of(op):
     form, _ = schema(op)
     allowed = [DTYPES[t] for t in sorted(form.inputs[0].types) if t in DTYPES]
     # The reference evaluator rounds some coordinates otherwise than onnxruntime, which has these.
-    return [t for t in allowed if t.name in ("float32", "float64", "float16", "int32")] if op == "Resize" else allowed
+    return [t for t in allowed if t.name in ("float32", "float64", "float16")] if op == "Resize" else allowed
