@@ -767,7 +767,7 @@ BAD = [
     ),
     ("Attention", [rand(1, 2, 8), rand(8, 24), rand(20)], {"num_heads": 2}, "columns"),
     ("Attention", [rand(1, 2, 8), rand(8, 24)], {"num_heads": 0}, "num_heads"),
-    ("Attention", [rand(1, 2, 8), rand(8, 24)], {"num_heads": 2, "qkv_hidden_sizes": [8, 8, -4]}, "width of -4"),
+    ("Attention", [rand(1, 2, 8), rand(8, 24)], {"num_heads": 2, "qkv_hidden_sizes": [8, 8, -4]}, "-4"),
     ("RotaryEmbedding", [rand(1, 2, 8), np.array([9], np.int64), *caches(4, 4)], {}, "position 9"),
     (
         "EmbedLayerNormalization",
