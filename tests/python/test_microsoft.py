@@ -269,7 +269,7 @@ MASKS = {
     "ranges": ints(5, 4, 1, 0),
     "raw": ints(1, 1, 1, 0, 0, 1, 1, 1, 1, 1).reshape(2, 5),
     "left": ints(0, 0, 1, 1, 1, 1, 1, 1, 1, 1).reshape(2, 5),
-    "3d": RNG.integers(0, 2, (2, 5, 5)).astype(np.int32),
+    "3d": np.maximum(RNG.integers(0, 2, (2, 5, 5)), np.eye(5)).astype(np.int32),
 }
 
 
@@ -278,7 +278,9 @@ MASKS = {
 @pytest.mark.parametrize("bias", [None, (2, 2, 5, 5), (1, 2, 5, 5), (1, 1, 5, 5), (2, 1, 5, 5)])
 def test_attention_masks(mask, causal, bias):
     inputs = [rand(2, 5, 8), rand(8, 24), rand(24), MASKS[mask], None, None if bias is None else rand(*bias)]
-    check("Attention", inputs, constants=(1, 2), num_heads=2, unidirectional=causal)
+    # A query that sees only padding has scores about -10000, of which float keeps three decimals.
+    tolerance = 5e-3 if causal and mask in ("left", "ranges") else 2e-5
+    check("Attention", inputs, tolerance=tolerance, constants=(1, 2), num_heads=2, unidirectional=causal)
 
 
 def test_attention_weights_that_are_fed():
@@ -379,7 +381,7 @@ MHA = {
     "none": None,
     "lengths": ints(4, 6),
     "raw": ints(1, 1, 1, 1, 0, 0, 1, 1, 1, 1, 1, 1).reshape(2, 6),
-    "3d": RNG.integers(0, 2, (2, 5, 6)).astype(np.int32),
+    "3d": np.maximum(RNG.integers(0, 2, (2, 5, 6)), np.eye(5, 6)).astype(np.int32),
 }
 
 
@@ -765,7 +767,7 @@ BAD = [
     ),
     ("Attention", [rand(1, 2, 8), rand(8, 24), rand(20)], {"num_heads": 2}, "columns"),
     ("Attention", [rand(1, 2, 8), rand(8, 24)], {"num_heads": 0}, "num_heads"),
-    ("Attention", [rand(1, 2, 8), rand(8, 24)], {"num_heads": 2, "qkv_hidden_sizes": [8, 8, -4]}, "columns"),
+    ("Attention", [rand(1, 2, 8), rand(8, 24)], {"num_heads": 2, "qkv_hidden_sizes": [8, 8, -4]}, "-4"),
     ("RotaryEmbedding", [rand(1, 2, 8), np.array([9], np.int64), *caches(4, 4)], {}, "position 9"),
     (
         "EmbedLayerNormalization",

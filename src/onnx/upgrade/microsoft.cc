@@ -200,7 +200,8 @@ const std::unordered_map<std::string_view, Rule>& MicrosoftRules() {
       {"FusedMatMulActivation", FusedMatMulActivation},
       {"GatherND",
        [](Rewrite& r) {
-         r.Become("GatherND", {r.In(0), r.In(1)});
+         const ValueId indices = r.Add("Cast", {r.In(1)}, {{"to", static_cast<int64_t>(DType::kInt64)}});
+         r.Become("GatherND", {r.In(0), indices});
        }},
       {"Gelu", [](Rewrite& r) { r.Become("Gelu", {r.In(0)}); }},
       {"GemmFastGelu",

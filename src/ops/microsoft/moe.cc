@@ -26,7 +26,7 @@ struct MoE {
       throw Error(Code::kUnsupported, "attribute 'use_sparse_mixer' is not supported.");
     const std::string name = a.String("activation_type", "relu");
     const std::pair<const char*, kernels::Activation> all[] = {{"relu", kernels::Activation::kRelu},
-                                                               {"gelu", kernels::Activation::kGelu},
+                                                               {"gelu", kernels::Activation::kGeluTanh},
                                                                {"silu", kernels::Activation::kSilu},
                                                                {"swiglu", kernels::Activation::kNone},
                                                                {"identity", kernels::Activation::kNone}};
