@@ -65,7 +65,7 @@ struct ArgBest {
     });
   }
 };
-const OpDef kArgMax = Define<ArgBest<true>>({.name = "ArgMax", .since = 13, .types = kNumericTypes});
-const OpDef kArgMin = Define<ArgBest<false>>({.name = "ArgMin", .since = 13, .types = kNumericTypes});
+extern const OpDef kArgMax = Define<ArgBest<true>>({.name = "ArgMax", .since = 13, .types = kNumericTypes});
+extern const OpDef kArgMin = Define<ArgBest<false>>({.name = "ArgMin", .since = 13, .types = kNumericTypes});
 
 }  // namespace slipway

@@ -94,14 +94,14 @@ constexpr OpDef DefineFold(std::string_view name, TypeSet types) {
 
 }  // namespace
 
-const OpDef kAdd = DefineArithmetic<AddFunction>("Add");
-const OpDef kSub = DefineArithmetic<SubFunction>("Sub");
-const OpDef kMul = DefineArithmetic<MulFunction>("Mul");
-const OpDef kDiv = DefineArithmetic<DivFunction>("Div");
-const OpDef kMax = DefineFold<MaxFunction>("Max", kNumericTypes);
-const OpDef kMin = DefineFold<MinFunction>("Min", kNumericTypes);
-const OpDef kSum = DefineFold<AddFunction>("Sum", kFloatTypes);
-const OpDef kMean = DefineFold<AddFunction, true>("Mean", kFloatTypes);
+extern const OpDef kAdd = DefineArithmetic<AddFunction>("Add");
+extern const OpDef kSub = DefineArithmetic<SubFunction>("Sub");
+extern const OpDef kMul = DefineArithmetic<MulFunction>("Mul");
+extern const OpDef kDiv = DefineArithmetic<DivFunction>("Div");
+extern const OpDef kMax = DefineFold<MaxFunction>("Max", kNumericTypes);
+extern const OpDef kMin = DefineFold<MinFunction>("Min", kNumericTypes);
+extern const OpDef kSum = DefineFold<AddFunction>("Sum", kFloatTypes);
+extern const OpDef kMean = DefineFold<AddFunction, true>("Mean", kFloatTypes);
 
 /// The remainder: of the divisor's sign, or with `fmod` of the dividend's. ONNX Mod, since 28.
 struct Mod {
@@ -144,7 +144,7 @@ struct Mod {
     return r;
   }
 };
-const OpDef kMod =
+extern const OpDef kMod =
     Define<Mod>({.name = "Mod", .since = 28, .min_inputs = 2, .max_inputs = 2, .types = kNumericTypes, .in_place = 0});
 
 /// X to the power of Y, in X's type. ONNX Pow, since 15.
@@ -213,7 +213,7 @@ struct Pow {
     }
   }
 };
-const OpDef kPow = Define<Pow>({.name = "Pow",
+extern const OpDef kPow = Define<Pow>({.name = "Pow",
                                 .since = 15,
                                 .min_inputs = 2,
                                 .max_inputs = 2,
@@ -249,7 +249,7 @@ struct PRelu {
     });
   }
 };
-const OpDef kPRelu =
+extern const OpDef kPRelu =
     Define<PRelu>({.name = "PRelu",
                    .since = 16,
                    .min_inputs = 2,

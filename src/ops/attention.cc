@@ -343,7 +343,7 @@ struct Attention {
     for (double& x : scores) x = sum == 0 ? 0 : x / sum;
   }
 };
-const OpDef kAttention = Define<Attention>(
+extern const OpDef kAttention = Define<Attention>(
     {.name = "Attention", .since = 25, .min_inputs = 3, .max_inputs = 7, .max_outputs = 4, .types = kFloatTypes});
 
 }  // namespace slipway

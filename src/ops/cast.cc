@@ -267,7 +267,7 @@ struct Cast {
   }
   void Run(RunContext& c) const { RunCast(c, static_cast<DType>(to), rules); }
 };
-const OpDef kCast = Define<Cast>({.name = "Cast", .since = 28, .types = kCastTypes});
+extern const OpDef kCast = Define<Cast>({.name = "Cast", .since = 28, .types = kCastTypes});
 
 /// The same elements in the type of input 1. ONNX CastLike, since 25.
 struct CastLike {
@@ -279,7 +279,7 @@ struct CastLike {
   }
   void Run(RunContext& c) const { RunCast(c, c.In(1).dtype(), rules); }
 };
-const OpDef kCastLike =
+extern const OpDef kCastLike =
     Define<CastLike>({.name = "CastLike", .since = 25, .min_inputs = 2, .max_inputs = 2, .types = kCastTypes});
 
 /// The same bits as another type of the same width. ONNX BitCast, since 26.
@@ -308,6 +308,6 @@ struct BitCast {
     }
   }
 };
-const OpDef kBitCast = Define<BitCast>({.name = "BitCast", .since = 26});
+extern const OpDef kBitCast = Define<BitCast>({.name = "BitCast", .since = 26});
 
 }  // namespace slipway

@@ -71,7 +71,7 @@ struct CausalConvWithState {
     });
   }
 };
-const OpDef kCausalConvWithState =
+extern const OpDef kCausalConvWithState =
     Define<CausalConvWithState>({.name = "CausalConvWithState",
                                  .since = 27,
                                  .min_inputs = 2,

@@ -54,7 +54,7 @@ struct CenterCropPad {
                          kernels::At(y.raw(), y.dtype(), to_offset), to, c.threads());
   }
 };
-const OpDef kCenterCropPad =
+extern const OpDef kCenterCropPad =
     Define<CenterCropPad>({.name = "CenterCropPad", .since = 18, .min_inputs = 2, .max_inputs = 2});
 
 }  // namespace slipway

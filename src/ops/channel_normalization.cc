@@ -117,7 +117,7 @@ struct BatchNormalization {
     }
   }
 };
-const OpDef kBatchNormalization = Define<BatchNormalization>({.name = "BatchNormalization",
+extern const OpDef kBatchNormalization = Define<BatchNormalization>({.name = "BatchNormalization",
                                                               .since = 15,
                                                               .min_inputs = 5,
                                                               .max_inputs = 5,
@@ -187,9 +187,9 @@ struct GroupNormalization {
     });
   }
 };
-const OpDef kGroupNormalization = Define<GroupNormalization>(
+extern const OpDef kGroupNormalization = Define<GroupNormalization>(
     {.name = "GroupNormalization", .since = 21, .min_inputs = 3, .max_inputs = 3, .types = kFloatTypes, .in_place = 0});
-const OpDef kInstanceNormalization = Define<GroupNormalization>({.name = "InstanceNormalization",
+extern const OpDef kInstanceNormalization = Define<GroupNormalization>({.name = "InstanceNormalization",
                                                                  .since = 22,
                                                                  .min_inputs = 3,
                                                                  .max_inputs = 3,

@@ -122,6 +122,6 @@ struct Col2Im {
     }
   }
 };
-const OpDef kCol2Im = Define<Col2Im>({.name = "Col2Im", .since = 18, .min_inputs = 3, .max_inputs = 3});
+extern const OpDef kCol2Im = Define<Col2Im>({.name = "Col2Im", .since = 18, .min_inputs = 3, .max_inputs = 3});
 
 }  // namespace slipway

@@ -61,7 +61,7 @@ struct Equal {
     VisitNumeric(type, [&]<class T>() { Compare<T>(c, [](T a, T b) { return Comparable(a) == Comparable(b); }); });
   }
 };
-const OpDef kEqual =
+extern const OpDef kEqual =
     Define<Equal>({.name = "Equal", .since = 19, .min_inputs = 2, .max_inputs = 2, .types = kEqualTypes});
 
 /// The order of two tensors' elements, broadcast.
@@ -84,9 +84,9 @@ template <class F>
 constexpr OpDef DefineOrdering(std::string_view name, int since) {
   return Define<Ordering<F>>({.name = name, .since = since, .min_inputs = 2, .max_inputs = 2, .types = kNumericTypes});
 }
-const OpDef kGreater = DefineOrdering<std::greater<>>("Greater", 13);
-const OpDef kGreaterOrEqual = DefineOrdering<std::greater_equal<>>("GreaterOrEqual", 16);
-const OpDef kLess = DefineOrdering<std::less<>>("Less", 13);
-const OpDef kLessOrEqual = DefineOrdering<std::less_equal<>>("LessOrEqual", 16);
+extern const OpDef kGreater = DefineOrdering<std::greater<>>("Greater", 13);
+extern const OpDef kGreaterOrEqual = DefineOrdering<std::greater_equal<>>("GreaterOrEqual", 16);
+extern const OpDef kLess = DefineOrdering<std::less<>>("Less", 13);
+extern const OpDef kLessOrEqual = DefineOrdering<std::less_equal<>>("LessOrEqual", 16);
 
 }  // namespace slipway

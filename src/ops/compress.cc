@@ -45,6 +45,6 @@ struct Compress {
     });
   }
 };
-const OpDef kCompress = Define<Compress>({.name = "Compress", .since = 28, .min_inputs = 2, .max_inputs = 2});
+extern const OpDef kCompress = Define<Compress>({.name = "Compress", .since = 28, .min_inputs = 2, .max_inputs = 2});
 
 }  // namespace slipway

@@ -72,6 +72,6 @@ struct Concat {
     if (any) c.OutInts(0, std::move(all));
   }
 };
-const OpDef kConcat = Define<Concat>({.name = "Concat", .since = 13, .max_inputs = kVariadic});
+extern const OpDef kConcat = Define<Concat>({.name = "Concat", .since = 13, .max_inputs = kVariadic});
 
 }  // namespace slipway

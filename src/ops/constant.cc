@@ -37,6 +37,6 @@ struct Constant {
     kernels::CopyElements(value.dtype(), value.raw(), c.Out(0).raw(), value.size(), c.threads());
   }
 };
-const OpDef kConstant = Define<Constant>({.name = "Constant", .since = 25, .min_inputs = 0, .max_inputs = 0});
+extern const OpDef kConstant = Define<Constant>({.name = "Constant", .since = 25, .min_inputs = 0, .max_inputs = 0});
 
 }  // namespace slipway

@@ -42,7 +42,7 @@ struct ConstantOfShape {
     kernels::FillElements(y.dtype(), value.raw(), y.raw(), y.size(), c.threads());
   }
 };
-const OpDef kConstantOfShape =
+extern const OpDef kConstantOfShape =
     Define<ConstantOfShape>({.name = "ConstantOfShape", .since = 25, .types = {DType::kInt64}});
 
 }  // namespace slipway

@@ -45,7 +45,7 @@ struct ConvInteger {
     conv.Run(c, c.In(0), c.In(1), c.Has(2) ? &c.In(2) : nullptr, c.Has(3) ? &c.In(3) : nullptr, c.Out(0), {});
   }
 };
-const OpDef kConvInteger = Define<ConvInteger>(
+extern const OpDef kConvInteger = Define<ConvInteger>(
     {.name = "ConvInteger", .since = 10, .min_inputs = 2, .max_inputs = 4, .types = {DType::kInt8, DType::kUint8}});
 
 /// A quantized convolution: saturate(round((sum + bias) * x_scale * w_scale / y_scale) + y_zero_point), ties to even.
@@ -83,9 +83,9 @@ struct QLinearConv {
               .zero = ToInt32s(&c.In(7))[0]});
   }
 };
-const OpDef kQLinearConv =
+extern const OpDef kQLinearConv =
     Define<QLinearConv>({.name = "QLinearConv", .since = 10, .min_inputs = 8, .max_inputs = 9, .types = kBytes});
-const OpDef kMicrosoftQLinearConv = Define<QLinearConv>(
+extern const OpDef kMicrosoftQLinearConv = Define<QLinearConv>(
     {.name = "QLinearConv", .domain = kMicrosoftDomain, .min_inputs = 8, .max_inputs = 9, .types = kBytes});
 
 /// A convolution of bytes as float: activation(sums * x_scale * w_scale + bias + residual), the residual of Y's shape.
@@ -147,7 +147,7 @@ struct FusedConvInteger {
     });
   }
 };
-const OpDef kSlipwayFusedConvInteger = Define<FusedConvInteger>(
+extern const OpDef kSlipwayFusedConvInteger = Define<FusedConvInteger>(
     {.name = "FusedConvInteger", .domain = kSlipwayDomain, .min_inputs = 4, .max_inputs = 8, .types = kBytes});
 
 }  // namespace slipway

@@ -193,7 +193,7 @@ struct ConvTranspose {
     }
   }
 };
-const OpDef kConvTranspose = Define<ConvTranspose>(
+extern const OpDef kConvTranspose = Define<ConvTranspose>(
     {.name = "ConvTranspose", .since = 22, .min_inputs = 2, .max_inputs = 3, .types = kFloatTypes});
 
 }  // namespace slipway

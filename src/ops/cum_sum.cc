@@ -64,9 +64,9 @@ struct Running {
     }
   }
 };
-const OpDef kCumSum = Define<Running<false>>(
+extern const OpDef kCumSum = Define<Running<false>>(
     {.name = "CumSum", .since = 14, .min_inputs = 2, .max_inputs = 2, .types = kRunningTypes, .in_place = 0});
-const OpDef kCumProd = Define<Running<true>>(
+extern const OpDef kCumProd = Define<Running<true>>(
     {.name = "CumProd", .since = 26, .min_inputs = 2, .max_inputs = 2, .types = kRunningTypes, .in_place = 0});
 
 }  // namespace slipway

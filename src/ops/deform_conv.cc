@@ -150,7 +150,7 @@ struct DeformConv {
     });
   }
 };
-const OpDef kDeformConv =
+extern const OpDef kDeformConv =
     Define<DeformConv>({.name = "DeformConv", .since = 22, .min_inputs = 3, .max_inputs = 5, .types = kFloatTypes});
 
 }  // namespace slipway

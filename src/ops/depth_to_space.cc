@@ -53,7 +53,7 @@ struct DepthToSpace {
   }
   void Run(RunContext& c) const { MoveBlocks(c, blocks, true); }
 };
-const OpDef kDepthToSpace = Define<DepthToSpace>({.name = "DepthToSpace", .since = 28});
+extern const OpDef kDepthToSpace = Define<DepthToSpace>({.name = "DepthToSpace", .since = 28});
 
 /// Blocks of pixels become channels: the inverse of DepthToSpace. ONNX SpaceToDepth, since 28.
 struct SpaceToDepth {
@@ -72,6 +72,6 @@ struct SpaceToDepth {
   }
   void Run(RunContext& c) const { MoveBlocks(c, blocks, false); }
 };
-const OpDef kSpaceToDepth = Define<SpaceToDepth>({.name = "SpaceToDepth", .since = 28});
+extern const OpDef kSpaceToDepth = Define<SpaceToDepth>({.name = "SpaceToDepth", .since = 28});
 
 }  // namespace slipway

@@ -85,9 +85,9 @@ struct DequantizeLinear {
   }
 };
 constexpr TypeSet kDequantized = kQuantizedTypes | TypeSet{DType::kInt32};
-const OpDef kDequantizeLinear = Define<DequantizeLinear>(
+extern const OpDef kDequantizeLinear = Define<DequantizeLinear>(
     {.name = "DequantizeLinear", .since = 28, .min_inputs = 2, .max_inputs = 3, .types = kDequantized});
-const OpDef kMicrosoftDequantizeLinear = Define<DequantizeLinear>(
+extern const OpDef kMicrosoftDequantizeLinear = Define<DequantizeLinear>(
     {.name = "DequantizeLinear", .domain = kMicrosoftDomain, .min_inputs = 2, .max_inputs = 3, .types = kDequantized});
 
 }  // namespace slipway

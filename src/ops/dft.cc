@@ -132,7 +132,7 @@ struct DFT {
     for (int64_t i = 1; i < n - i; ++i) x[n - i] = {x[i].re, -x[i].im};
   }
 };
-const OpDef kDFT = Define<DFT>({.name = "DFT", .since = 20, .max_inputs = 3, .types = kFloatTypes});
+extern const OpDef kDFT = Define<DFT>({.name = "DFT", .since = 20, .max_inputs = 3, .types = kFloatTypes});
 
 /// The Fourier transforms of the frames of a signal [batch, length, 1 or 2], each times a window. ONNX STFT, since 17.
 struct STFT {
@@ -214,6 +214,6 @@ struct STFT {
     });
   }
 };
-const OpDef kSTFT = Define<STFT>({.name = "STFT", .since = 17, .min_inputs = 2, .max_inputs = 4, .types = kFloatTypes});
+extern const OpDef kSTFT = Define<STFT>({.name = "STFT", .since = 17, .min_inputs = 2, .max_inputs = 4, .types = kFloatTypes});
 
 }  // namespace slipway

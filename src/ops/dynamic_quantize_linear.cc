@@ -33,7 +33,7 @@ struct DynamicQuantizeLinear {
     if (c.HasOut(2)) *c.Out(2).data<uint8_t>() = q.zero;
   }
 };
-const OpDef kDynamicQuantizeLinear = Define<DynamicQuantizeLinear>(
+extern const OpDef kDynamicQuantizeLinear = Define<DynamicQuantizeLinear>(
     {.name = "DynamicQuantizeLinear", .since = 11, .max_outputs = 3, .types = {DType::kFloat}});
 
 }  // namespace slipway

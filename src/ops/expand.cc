@@ -45,6 +45,6 @@ struct Expand {
     if (ints.size() == 1) c.OutInts(0, SymbolicInts(n, ints[0]));
   }
 };
-const OpDef kExpand = Define<Expand>({.name = "Expand", .since = 13, .min_inputs = 2, .max_inputs = 2});
+extern const OpDef kExpand = Define<Expand>({.name = "Expand", .since = 13, .min_inputs = 2, .max_inputs = 2});
 
 }  // namespace slipway

@@ -35,7 +35,7 @@ struct EyeLike {
     });
   }
 };
-const OpDef kEyeLike = Define<EyeLike>(
+extern const OpDef kEyeLike = Define<EyeLike>(
     {.name = "EyeLike", .since = 22, .types = kNumericTypes | TypeSet{DType::kBool}, .shape_only = true});
 
 }  // namespace slipway

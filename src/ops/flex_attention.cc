@@ -173,7 +173,7 @@ struct FlexAttention {
     return out;
   }
 };
-const OpDef kFlexAttention = Define<FlexAttention>(
+extern const OpDef kFlexAttention = Define<FlexAttention>(
     {.name = "FlexAttention", .domain = "ai.onnx.preview", .min_inputs = 3, .max_inputs = 3, .types = kFloatTypes});
 
 }  // namespace slipway

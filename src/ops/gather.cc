@@ -54,6 +54,6 @@ struct Gather {
     c.OutInts(0, std::move(out));
   }
 };
-const OpDef kGather = Define<Gather>({.name = "Gather", .since = 13, .min_inputs = 2, .max_inputs = 2});
+extern const OpDef kGather = Define<Gather>({.name = "Gather", .since = 13, .min_inputs = 2, .max_inputs = 2});
 
 }  // namespace slipway

@@ -53,7 +53,7 @@ struct GatherElements {
     });
   }
 };
-const OpDef kGatherElements =
+extern const OpDef kGatherElements =
     Define<GatherElements>({.name = "GatherElements", .since = 13, .min_inputs = 2, .max_inputs = 2});
 
 }  // namespace slipway

@@ -54,6 +54,6 @@ struct GatherND {
     });
   }
 };
-const OpDef kGatherND = Define<GatherND>({.name = "GatherND", .since = 13, .min_inputs = 2, .max_inputs = 2});
+extern const OpDef kGatherND = Define<GatherND>({.name = "GatherND", .since = 13, .min_inputs = 2, .max_inputs = 2});
 
 }  // namespace slipway

@@ -88,7 +88,7 @@ struct Gemm {
     product.RunFloat(c, c.In(0), c.In(1), y, e);
   }
 };
-const OpDef kGemm =
+extern const OpDef kGemm =
     Define<Gemm>({.name = "Gemm",
                   .since = 13,
                   .min_inputs = 2,

@@ -14,6 +14,6 @@ struct Identity {
   }
   void Run(RunContext& c) const { c.SetOut(0, c.InValue(0).is_tensor() ? Value(c.In(0).Clone()) : c.InValue(0)); }
 };
-const OpDef kIdentity = Define<Identity>({.name = "Identity", .since = 25, .alias = true});
+extern const OpDef kIdentity = Define<Identity>({.name = "Identity", .since = 25, .alias = true});
 
 }  // namespace slipway

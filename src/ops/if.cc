@@ -37,6 +37,6 @@ struct If {
     return c.infer_subgraph(branch, {});
   }
 };
-const OpDef kIf = Define<If>({.name = "If", .since = 25, .max_outputs = kVariadic, .types = {DType::kBool}});
+extern const OpDef kIf = Define<If>({.name = "If", .since = 25, .max_outputs = kVariadic, .types = {DType::kBool}});
 
 }  // namespace slipway

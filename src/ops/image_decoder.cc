@@ -90,6 +90,6 @@ struct ImageDecoder {
     }
   }
 };
-const OpDef kImageDecoder = Define<ImageDecoder>({.name = "ImageDecoder", .since = 20, .types = {DType::kUint8}});
+extern const OpDef kImageDecoder = Define<ImageDecoder>({.name = "ImageDecoder", .since = 20, .types = {DType::kUint8}});
 
 }  // namespace slipway

@@ -34,7 +34,7 @@ struct IsNaN {
     Classify(c, [](auto x) { return x != x; });
   }
 };
-const OpDef kIsNaN = Define<IsNaN>({.name = "IsNaN", .since = 20, .types = kClassifiedTypes});
+extern const OpDef kIsNaN = Define<IsNaN>({.name = "IsNaN", .since = 20, .types = kClassifiedTypes});
 
 /// True at the infinities asked for. ONNX IsInf, since 20.
 struct IsInf {
@@ -47,6 +47,6 @@ struct IsInf {
     Classify(c, [this](auto x) { return std::isinf(x) && (x > 0 ? positive : negative); });
   }
 };
-const OpDef kIsInf = Define<IsInf>({.name = "IsInf", .since = 20, .types = kClassifiedTypes});
+extern const OpDef kIsInf = Define<IsInf>({.name = "IsInf", .since = 20, .types = kClassifiedTypes});
 
 }  // namespace slipway

@@ -144,7 +144,7 @@ struct LinearAttention {
     }
   }
 };
-const OpDef kLinearAttention = Define<LinearAttention>({.name = "LinearAttention",
+extern const OpDef kLinearAttention = Define<LinearAttention>({.name = "LinearAttention",
                                                         .since = 27,
                                                         .min_inputs = 3,
                                                         .max_inputs = 6,

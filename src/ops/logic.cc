@@ -42,9 +42,9 @@ constexpr OpDef DefineLogical(std::string_view name) {
   return Define<Logical<F>>(
       {.name = name, .since = 7, .min_inputs = 2, .max_inputs = 2, .types = {DType::kBool}, .in_place = 0});
 }
-const OpDef kAnd = DefineLogical<std::bit_and<>>("And");
-const OpDef kOr = DefineLogical<std::bit_or<>>("Or");
-const OpDef kXor = DefineLogical<std::bit_xor<>>("Xor");
+extern const OpDef kAnd = DefineLogical<std::bit_and<>>("And");
+extern const OpDef kOr = DefineLogical<std::bit_or<>>("Or");
+extern const OpDef kXor = DefineLogical<std::bit_xor<>>("Xor");
 
 /// ONNX Not, since 1.
 struct Not {
@@ -67,7 +67,7 @@ struct Not {
     });
   }
 };
-const OpDef kNot = Define<Not>({.name = "Not", .types = {DType::kBool}, .in_place = 0});
+extern const OpDef kNot = Define<Not>({.name = "Not", .types = {DType::kBool}, .in_place = 0});
 
 /// A function of two integer tensors' bits, broadcast; the sign does not matter to it.
 template <class F>
@@ -90,9 +90,9 @@ constexpr OpDef DefineBitwise(std::string_view name) {
   return Define<Bitwise<F>>(
       {.name = name, .since = 18, .min_inputs = 2, .max_inputs = 2, .types = kIntTypes, .in_place = 0});
 }
-const OpDef kBitwiseAnd = DefineBitwise<std::bit_and<>>("BitwiseAnd");
-const OpDef kBitwiseOr = DefineBitwise<std::bit_or<>>("BitwiseOr");
-const OpDef kBitwiseXor = DefineBitwise<std::bit_xor<>>("BitwiseXor");
+extern const OpDef kBitwiseAnd = DefineBitwise<std::bit_and<>>("BitwiseAnd");
+extern const OpDef kBitwiseOr = DefineBitwise<std::bit_or<>>("BitwiseOr");
+extern const OpDef kBitwiseXor = DefineBitwise<std::bit_xor<>>("BitwiseXor");
 
 /// ONNX BitwiseNot, since 18.
 struct BitwiseNot {
@@ -105,7 +105,7 @@ struct BitwiseNot {
     });
   }
 };
-const OpDef kBitwiseNot = Define<BitwiseNot>({.name = "BitwiseNot", .since = 18, .types = kIntTypes, .in_place = 0});
+extern const OpDef kBitwiseNot = Define<BitwiseNot>({.name = "BitwiseNot", .since = 18, .types = kIntTypes, .in_place = 0});
 
 /// X shifted by Y bits to the left or the right, broadcast; the sign is shifted in for signed types. ONNX BitShift,
 /// since 28.
@@ -133,7 +133,7 @@ struct BitShift {
     });
   }
 };
-const OpDef kBitShift = Define<BitShift>(
+extern const OpDef kBitShift = Define<BitShift>(
     {.name = "BitShift", .since = 28, .min_inputs = 2, .max_inputs = 2, .types = kIntTypes, .in_place = 0});
 
 }  // namespace slipway

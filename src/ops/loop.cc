@@ -108,7 +108,7 @@ struct Loop {
     }
   }
 };
-const OpDef kLoop =
+extern const OpDef kLoop =
     Define<Loop>({.name = "Loop", .since = 25, .min_inputs = 2, .max_inputs = kVariadic, .max_outputs = kVariadic});
 
 }  // namespace slipway

@@ -167,7 +167,7 @@ struct MatMul {
     }
   }
 };
-const OpDef kMatMul =
+extern const OpDef kMatMul =
     Define<MatMul>({.name = "MatMul", .since = 13, .min_inputs = 2, .max_inputs = 2, .types = kProductTypes});
 
 /// Y = activation(scale * A B + bias + residual); A and B as in MatMul, bias [N], residual of Y's shape. What is not
@@ -219,7 +219,7 @@ struct FusedMatMul {
       c.Fail("{} has shape {}, but the product has shape {}.", c.InputName(3), c.Shape(3).ToString(), out.ToString());
   }
 };
-const OpDef kSlipwayFusedMatMul = Define<FusedMatMul>(
+extern const OpDef kSlipwayFusedMatMul = Define<FusedMatMul>(
     {.name = "FusedMatMul", .domain = kSlipwayDomain, .min_inputs = 2, .max_inputs = 4, .types = kFloatTypes});
 
 }  // namespace slipway

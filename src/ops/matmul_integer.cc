@@ -23,7 +23,7 @@ struct MatMulInteger {
     product.Run(c, c.In(0), c.In(1), c.Has(2) ? &c.In(2) : nullptr, c.Has(3) ? &c.In(3) : nullptr, c.Out(0), {});
   }
 };
-const OpDef kMatMulInteger = Define<MatMulInteger>(
+extern const OpDef kMatMulInteger = Define<MatMulInteger>(
     {.name = "MatMulInteger", .since = 10, .min_inputs = 2, .max_inputs = 4, .types = {DType::kInt8, DType::kUint8}});
 
 }  // namespace slipway

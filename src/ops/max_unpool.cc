@@ -91,7 +91,7 @@ struct MaxUnpool {
     return out;
   }
 };
-const OpDef kMaxUnpool =
+extern const OpDef kMaxUnpool =
     Define<MaxUnpool>({.name = "MaxUnpool", .since = 22, .min_inputs = 2, .max_inputs = 3, .types = kFloatTypes});
 
 }  // namespace slipway

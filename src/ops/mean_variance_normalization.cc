@@ -45,7 +45,7 @@ struct MeanVarianceNormalization {
     kernels::BroadcastBinary(broadcast, y.data<T>(), moment.data<T>(), y.data<T>(), DivFunction(), c.threads());
   }
 };
-const OpDef kMeanVarianceNormalization = Define<MeanVarianceNormalization>(
+extern const OpDef kMeanVarianceNormalization = Define<MeanVarianceNormalization>(
     {.name = "MeanVarianceNormalization", .since = 13, .types = kFloatTypes, .in_place = 0});
 
 /// x / (bias + alpha / size * sum of squares over `size` channels about its own) ^ beta. ONNX LRN, since 13.
@@ -93,7 +93,7 @@ struct LRN {
     });
   }
 };
-const OpDef kLRN = Define<LRN>({.name = "LRN", .since = 13, .types = kFloatTypes});
+extern const OpDef kLRN = Define<LRN>({.name = "LRN", .since = 13, .types = kFloatTypes});
 
 /// The determinants of the matrices of the last two axes. ONNX Det, since 22.
 struct Det {
@@ -136,6 +136,6 @@ struct Det {
     return det;
   }
 };
-const OpDef kDet = Define<Det>({.name = "Det", .since = 22, .types = kFloatTypes});
+extern const OpDef kDet = Define<Det>({.name = "Det", .since = 22, .types = kFloatTypes});
 
 }  // namespace slipway

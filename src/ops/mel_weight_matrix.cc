@@ -59,7 +59,7 @@ struct MelWeightMatrix {
     });
   }
 };
-const OpDef kMelWeightMatrix = Define<MelWeightMatrix>(
+extern const OpDef kMelWeightMatrix = Define<MelWeightMatrix>(
     {.name = "MelWeightMatrix", .since = 17, .min_inputs = 5, .max_inputs = 5, .types = kIndexTypes});
 
 }  // namespace slipway

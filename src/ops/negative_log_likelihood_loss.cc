@@ -79,7 +79,7 @@ struct NegativeLogLikelihoodLoss {
     if (!each) *c.Out(0).data<T>() = static_cast<T>(reduction == Reduction::kMean ? loss / weight : loss);
   }
 };
-const OpDef kNegativeLogLikelihoodLoss = Define<NegativeLogLikelihoodLoss>(
+extern const OpDef kNegativeLogLikelihoodLoss = Define<NegativeLogLikelihoodLoss>(
     {.name = "NegativeLogLikelihoodLoss", .since = 22, .min_inputs = 2, .max_inputs = 3, .types = kFloatTypes});
 
 }  // namespace slipway

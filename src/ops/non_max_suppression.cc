@@ -148,7 +148,7 @@ struct NonMaxSuppression {
     }
   }
 };
-const OpDef kNonMaxSuppression = Define<NonMaxSuppression>(
+extern const OpDef kNonMaxSuppression = Define<NonMaxSuppression>(
     {.name = "NonMaxSuppression", .since = 11, .min_inputs = 2, .max_inputs = 5, .types = {DType::kFloat}});
 
 }  // namespace slipway

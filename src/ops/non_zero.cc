@@ -44,6 +44,6 @@ struct NonZero {
     }
   }
 };
-const OpDef kNonZero = Define<NonZero>({.name = "NonZero", .since = 13});
+extern const OpDef kNonZero = Define<NonZero>({.name = "NonZero", .since = 13});
 
 }  // namespace slipway

@@ -95,7 +95,7 @@ struct OneHot {
     return index < 0 ? index + depth : index;
   }
 };
-const OpDef kOneHot =
+extern const OpDef kOneHot =
     Define<OneHot>({.name = "OneHot", .since = 28, .min_inputs = 3, .max_inputs = 3, .types = kOneHotTypes});
 
 }  // namespace slipway

@@ -5,6 +5,10 @@
 
 namespace slipway {
 
+#define OP(Name) extern const OpDef k##Name;
+#include "ops/ops.inc"
+#undef OP
+
 std::span<const OpDef* const> AllOps() {
   static const std::vector<const OpDef*> all = {
 #define OP(Name) &k##Name,

@@ -229,10 +229,6 @@ constexpr OpDef Define(OpDef def) {
   return def;
 }
 
-#define OP(Name) extern const OpDef k##Name;
-#include "ops/ops.inc"
-#undef OP
-
 /// The operator, or null where Slipway has none of that name.
 const OpDef* FindOp(std::string_view domain, std::string_view name);
 /// All operators, in the order of ops.inc.

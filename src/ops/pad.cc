@@ -157,6 +157,6 @@ struct Pad {
     });
   }
 };
-const OpDef kPad = Define<Pad>({.name = "Pad", .since = 25, .min_inputs = 2, .max_inputs = 4});
+extern const OpDef kPad = Define<Pad>({.name = "Pad", .since = 25, .min_inputs = 2, .max_inputs = 4});
 
 }  // namespace slipway

@@ -179,9 +179,9 @@ struct MaxPool : WindowPool {
     return out;
   }
 };
-const OpDef kMaxPool = Define<MaxPool>(
+extern const OpDef kMaxPool = Define<MaxPool>(
     {.name = "MaxPool", .since = 22, .max_outputs = 2, .types = kFloatTypes | TypeSet{DType::kInt8, DType::kUint8}});
-const OpDef kSlipwayMaxPool = Define<MaxPool>({.name = "MaxPool", .domain = kSlipwayDomain, .types = {DType::kFloat}});
+extern const OpDef kSlipwayMaxPool = Define<MaxPool>({.name = "MaxPool", .domain = kSlipwayDomain, .types = {DType::kFloat}});
 
 /// The mean of each window. ONNX AveragePool, since 22.
 struct AveragePool : WindowPool {
@@ -218,8 +218,8 @@ struct AveragePool : WindowPool {
     });
   }
 };
-const OpDef kAveragePool = Define<AveragePool>({.name = "AveragePool", .since = 22, .types = kFloatTypes});
-const OpDef kSlipwayAveragePool =
+extern const OpDef kAveragePool = Define<AveragePool>({.name = "AveragePool", .since = 22, .types = kFloatTypes});
+extern const OpDef kSlipwayAveragePool =
     Define<AveragePool>({.name = "AveragePool", .domain = kSlipwayDomain, .types = {DType::kFloat}});
 
 /// The p-norm of each window. ONNX LpPool, since 22.
@@ -248,7 +248,7 @@ struct LpPool : WindowPool {
     });
   }
 };
-const OpDef kLpPool = Define<LpPool>({.name = "LpPool", .since = 22, .types = kFloatTypes});
+extern const OpDef kLpPool = Define<LpPool>({.name = "LpPool", .since = 22, .types = kFloatTypes});
 
 namespace {
 
@@ -319,13 +319,13 @@ struct NormOfAll {
 
 /// The mean, the largest, the p-norm of each channel's image. ONNX GlobalAveragePool and GlobalMaxPool, since 22;
 /// GlobalLpPool, since 22.
-const OpDef kGlobalAveragePool =
+extern const OpDef kGlobalAveragePool =
     Define<GlobalPool<MeanOfAll>>({.name = "GlobalAveragePool", .since = 22, .types = kFloatTypes});
-const OpDef kGlobalMaxPool = Define<GlobalPool<MaxOfAll>>({.name = "GlobalMaxPool", .since = 22, .types = kFloatTypes});
-const OpDef kGlobalLpPool = Define<GlobalPool<NormOfAll>>({.name = "GlobalLpPool", .since = 22, .types = kFloatTypes});
-const OpDef kSlipwayGlobalAveragePool =
+extern const OpDef kGlobalMaxPool = Define<GlobalPool<MaxOfAll>>({.name = "GlobalMaxPool", .since = 22, .types = kFloatTypes});
+extern const OpDef kGlobalLpPool = Define<GlobalPool<NormOfAll>>({.name = "GlobalLpPool", .since = 22, .types = kFloatTypes});
+extern const OpDef kSlipwayGlobalAveragePool =
     Define<GlobalPool<MeanOfAll>>({.name = "GlobalAveragePool", .domain = kSlipwayDomain, .types = {DType::kFloat}});
-const OpDef kSlipwayGlobalMaxPool =
+extern const OpDef kSlipwayGlobalMaxPool =
     Define<GlobalPool<MaxOfAll>>({.name = "GlobalMaxPool", .domain = kSlipwayDomain, .types = {DType::kFloat}});
 
 }  // namespace slipway

@@ -141,7 +141,7 @@ struct QLinearMatMul {
     });
   }
 };
-const OpDef kQLinearMatMul = Define<QLinearMatMul>(
+extern const OpDef kQLinearMatMul = Define<QLinearMatMul>(
     {.name = "QLinearMatMul", .since = 21, .min_inputs = 8, .max_inputs = 8, .types = kOperandTypes});
 
 }  // namespace slipway

@@ -153,9 +153,9 @@ struct QuantizeLinear {
   }
 };
 constexpr TypeSet kSourceTypes = {DType::kFloat, DType::kFloat16, DType::kBFloat16, DType::kInt32};
-const OpDef kQuantizeLinear = Define<QuantizeLinear>(
+extern const OpDef kQuantizeLinear = Define<QuantizeLinear>(
     {.name = "QuantizeLinear", .since = 28, .min_inputs = 2, .max_inputs = 3, .types = kSourceTypes});
-const OpDef kMicrosoftQuantizeLinear = Define<QuantizeLinear>(
+extern const OpDef kMicrosoftQuantizeLinear = Define<QuantizeLinear>(
     {.name = "QuantizeLinear", .domain = kMicrosoftDomain, .min_inputs = 2, .max_inputs = 3, .types = kSourceTypes});
 
 }  // namespace slipway

@@ -70,10 +70,10 @@ constexpr OpDef DefineRandom(std::string_view name) {
 
 }  // namespace
 
-const OpDef kRandomNormal = DefineRandom<true, false>("RandomNormal");
-const OpDef kRandomNormalLike = DefineRandom<true, true>("RandomNormalLike");
-const OpDef kRandomUniform = DefineRandom<false, false>("RandomUniform");
-const OpDef kRandomUniformLike = DefineRandom<false, true>("RandomUniformLike");
+extern const OpDef kRandomNormal = DefineRandom<true, false>("RandomNormal");
+extern const OpDef kRandomNormalLike = DefineRandom<true, true>("RandomNormalLike");
+extern const OpDef kRandomUniform = DefineRandom<false, false>("RandomUniform");
+extern const OpDef kRandomUniformLike = DefineRandom<false, true>("RandomUniformLike");
 
 /// 1 with the probability that the input gives, else 0. ONNX Bernoulli, since 22.
 struct Bernoulli {
@@ -98,7 +98,7 @@ struct Bernoulli {
     VisitNumeric(y.dtype(), fill);
   }
 };
-const OpDef kBernoulli = Define<Bernoulli>({.name = "Bernoulli", .since = 22, .types = kFloatTypes, .impure = true});
+extern const OpDef kBernoulli = Define<Bernoulli>({.name = "Bernoulli", .since = 22, .types = kFloatTypes, .impure = true});
 
 /// sample_size draws for each row of log-probabilities. ONNX Multinomial, since 22.
 struct Multinomial {
@@ -136,7 +136,7 @@ struct Multinomial {
     });
   }
 };
-const OpDef kMultinomial =
+extern const OpDef kMultinomial =
     Define<Multinomial>({.name = "Multinomial", .since = 22, .types = kFloatTypes, .impure = true});
 
 /// The input as it is; in training, elements are dropped at random and the others scaled up. ONNX Dropout, since 22.
@@ -177,7 +177,7 @@ struct Dropout {
 };
 constexpr TypeSet kDropoutTypes =
     kFloatTypes | TypeSet{DType::kFloat8E4M3FN, DType::kFloat8E4M3FNUZ, DType::kFloat8E5M2, DType::kFloat8E5M2FNUZ};
-const OpDef kDropout = Define<Dropout>({.name = "Dropout",
+extern const OpDef kDropout = Define<Dropout>({.name = "Dropout",
                                         .since = 22,
                                         .max_inputs = 3,
                                         .max_outputs = 2,

@@ -106,7 +106,7 @@ struct Range {
     c.Out(0, c.Elem(0), {size});
   }
 };
-const OpDef kRange =
+extern const OpDef kRange =
     Define<Range>({.name = "Range", .since = 27, .min_inputs = 3, .max_inputs = 3, .types = kRangeTypes});
 
 }  // namespace slipway

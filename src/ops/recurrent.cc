@@ -414,8 +414,8 @@ constexpr OpDef DefineRecurrent(std::string_view name) {
 
 }  // namespace
 
-const OpDef kRNN = DefineRecurrent<Recurrent::Cell::kRnn>("RNN");
-const OpDef kGRU = DefineRecurrent<Recurrent::Cell::kGru>("GRU");
-const OpDef kLSTM = DefineRecurrent<Recurrent::Cell::kLstm>("LSTM");
+extern const OpDef kRNN = DefineRecurrent<Recurrent::Cell::kRnn>("RNN");
+extern const OpDef kGRU = DefineRecurrent<Recurrent::Cell::kGru>("GRU");
+extern const OpDef kLSTM = DefineRecurrent<Recurrent::Cell::kLstm>("LSTM");
 
 }  // namespace slipway

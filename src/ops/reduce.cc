@@ -167,15 +167,15 @@ constexpr OpDef DefineReduce(std::string_view name, int since, TypeSet types = k
 }  // namespace
 
 constexpr TypeSet kExtremeTypes = kReduceTypes | TypeSet{DType::kUint8, DType::kInt8, DType::kBool};
-const OpDef kReduceSum = DefineReduce<ReduceOp::kSum>("ReduceSum", 13);
-const OpDef kReduceMean = DefineReduce<ReduceOp::kMean>("ReduceMean", 18);
-const OpDef kReduceMax = DefineReduce<ReduceOp::kMax>("ReduceMax", 20, kExtremeTypes);
-const OpDef kReduceMin = DefineReduce<ReduceOp::kMin>("ReduceMin", 20, kExtremeTypes);
-const OpDef kReduceProd = DefineReduce<ReduceOp::kProd>("ReduceProd", 18);
-const OpDef kReduceSumSquare = DefineReduce<ReduceOp::kSumSquare>("ReduceSumSquare", 18);
-const OpDef kReduceL1 = DefineReduce<ReduceOp::kL1>("ReduceL1", 18);
-const OpDef kReduceL2 = DefineReduce<ReduceOp::kL2>("ReduceL2", 18);
-const OpDef kReduceLogSum = DefineReduce<ReduceOp::kLogSum>("ReduceLogSum", 18);
-const OpDef kReduceLogSumExp = DefineReduce<ReduceOp::kLogSumExp>("ReduceLogSumExp", 28);
+extern const OpDef kReduceSum = DefineReduce<ReduceOp::kSum>("ReduceSum", 13);
+extern const OpDef kReduceMean = DefineReduce<ReduceOp::kMean>("ReduceMean", 18);
+extern const OpDef kReduceMax = DefineReduce<ReduceOp::kMax>("ReduceMax", 20, kExtremeTypes);
+extern const OpDef kReduceMin = DefineReduce<ReduceOp::kMin>("ReduceMin", 20, kExtremeTypes);
+extern const OpDef kReduceProd = DefineReduce<ReduceOp::kProd>("ReduceProd", 18);
+extern const OpDef kReduceSumSquare = DefineReduce<ReduceOp::kSumSquare>("ReduceSumSquare", 18);
+extern const OpDef kReduceL1 = DefineReduce<ReduceOp::kL1>("ReduceL1", 18);
+extern const OpDef kReduceL2 = DefineReduce<ReduceOp::kL2>("ReduceL2", 18);
+extern const OpDef kReduceLogSum = DefineReduce<ReduceOp::kLogSum>("ReduceLogSum", 18);
+extern const OpDef kReduceLogSumExp = DefineReduce<ReduceOp::kLogSumExp>("ReduceLogSumExp", 28);
 
 }  // namespace slipway

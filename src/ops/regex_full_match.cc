@@ -17,7 +17,7 @@ struct RegexFullMatch {
     });
   }
 };
-const OpDef kRegexFullMatch =
+extern const OpDef kRegexFullMatch =
     Define<RegexFullMatch>({.name = "RegexFullMatch", .since = 20, .types = {DType::kString}});
 
 }  // namespace slipway

@@ -88,7 +88,7 @@ struct Reshape {
     return divisor == Dim(1) ? rest : FloorDiv(rest, divisor);
   }
 };
-const OpDef kReshape =
+extern const OpDef kReshape =
     Define<Reshape>({.name = "Reshape", .since = 25, .min_inputs = 2, .max_inputs = 2, .alias = true});
 
 /// Two axes: the product of those before `axis`, and of those from it on. ONNX Flatten, since 25.
@@ -103,6 +103,6 @@ struct Flatten {
     c.Out(0, c.Elem(0), {Product(c.Shape(0), 0, at), Product(c.Shape(0), at, rank)});
   }
 };
-const OpDef kFlatten = Define<Flatten>({.name = "Flatten", .since = 25, .alias = true});
+extern const OpDef kFlatten = Define<Flatten>({.name = "Flatten", .since = 25, .alias = true});
 
 }  // namespace slipway

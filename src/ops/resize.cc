@@ -359,6 +359,6 @@ struct Resize {
     }
   }
 };
-const OpDef kResize = Define<Resize>({.name = "Resize", .since = 19, .max_inputs = 4});
+extern const OpDef kResize = Define<Resize>({.name = "Resize", .since = 19, .max_inputs = 4});
 
 }  // namespace slipway

@@ -49,7 +49,7 @@ struct ReverseSequence {
     }
   }
 };
-const OpDef kReverseSequence =
+extern const OpDef kReverseSequence =
     Define<ReverseSequence>({.name = "ReverseSequence", .since = 28, .min_inputs = 2, .max_inputs = 2});
 
 }  // namespace slipway

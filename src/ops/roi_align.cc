@@ -184,7 +184,7 @@ struct RoiAlign {
       bins[i].Fill(start + static_cast<double>(i) * extent, extent, samples, size);
   }
 };
-const OpDef kRoiAlign =
+extern const OpDef kRoiAlign =
     Define<RoiAlign>({.name = "RoiAlign", .since = 22, .min_inputs = 3, .max_inputs = 3, .types = kFloatTypes});
 
 /// The maximum of each bin of regions [batch index, x1, y1, x2, y2] of an image, whole pixels. ONNX MaxRoiPool, since
@@ -251,7 +251,7 @@ struct MaxRoiPool {
     return {pixel(std::floor(at * bin) + start), pixel(std::ceil((at + 1) * bin) + start)};
   }
 };
-const OpDef kMaxRoiPool =
+extern const OpDef kMaxRoiPool =
     Define<MaxRoiPool>({.name = "MaxRoiPool", .since = 22, .min_inputs = 2, .max_inputs = 2, .types = kFloatTypes});
 
 }  // namespace slipway

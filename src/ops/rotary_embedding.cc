@@ -92,7 +92,7 @@ struct RotaryEmbedding {
     return CheckedIndices(c, c.In(3), std::min(c.In(1).shape()[0], c.In(2).shape()[0]));
   }
 };
-const OpDef kRotaryEmbedding = Define<RotaryEmbedding>({.name = "RotaryEmbedding",
+extern const OpDef kRotaryEmbedding = Define<RotaryEmbedding>({.name = "RotaryEmbedding",
                                                         .since = 23,
                                                         .min_inputs = 3,
                                                         .max_inputs = 4,

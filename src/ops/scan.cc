@@ -151,6 +151,6 @@ struct Scan {
     c.Allocate(states + i, type.elem, shape);
   }
 };
-const OpDef kScan = Define<Scan>({.name = "Scan", .since = 25, .max_inputs = kVariadic, .max_outputs = kVariadic});
+extern const OpDef kScan = Define<Scan>({.name = "Scan", .since = 25, .max_inputs = kVariadic, .max_outputs = kVariadic});
 
 }  // namespace slipway

@@ -61,7 +61,7 @@ struct ScatterElements {
     });
   }
 };
-const OpDef kScatterElements =
+extern const OpDef kScatterElements =
     Define<ScatterElements>({.name = "ScatterElements", .since = 18, .min_inputs = 3, .max_inputs = 3, .in_place = 0});
 
 }  // namespace slipway

@@ -56,7 +56,7 @@ struct ScatterND {
     }
   }
 };
-const OpDef kScatterND =
+extern const OpDef kScatterND =
     Define<ScatterND>({.name = "ScatterND", .since = 18, .min_inputs = 3, .max_inputs = 3, .in_place = 0});
 
 }  // namespace slipway

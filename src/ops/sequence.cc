@@ -52,7 +52,7 @@ struct SequenceConstruct {
     c.SetOut(0, Value(std::move(sequence)));
   }
 };
-const OpDef kSequenceConstruct =
+extern const OpDef kSequenceConstruct =
     Define<SequenceConstruct>({.name = "SequenceConstruct", .since = 11, .max_inputs = kVariadic});
 
 /// A sequence of nothing. ONNX SequenceEmpty, since 11.
@@ -62,7 +62,7 @@ struct SequenceEmpty {
   void Infer(InferContext& c) const { c.Out(0, Type::SequenceOf(Type::TensorOf(ToDType(c, dtype, "dtype")))); }
   void Run(RunContext& c) const { c.SetOut(0, Value(Sequence())); }
 };
-const OpDef kSequenceEmpty =
+extern const OpDef kSequenceEmpty =
     Define<SequenceEmpty>({.name = "SequenceEmpty", .since = 11, .min_inputs = 0, .max_inputs = 0});
 
 /// The value at a position, counted from the end where negative. ONNX SequenceAt, since 11.
@@ -76,7 +76,7 @@ struct SequenceAt {
     c.SetOut(0, Owned(sequence[PositionOf(c, 1, static_cast<int64_t>(sequence.size()), false)]));
   }
 };
-const OpDef kSequenceAt = Define<SequenceAt>({.name = "SequenceAt", .since = 11, .min_inputs = 2, .max_inputs = 2});
+extern const OpDef kSequenceAt = Define<SequenceAt>({.name = "SequenceAt", .since = 11, .min_inputs = 2, .max_inputs = 2});
 
 /// ONNX SequenceLength, since 11.
 struct SequenceLength {
@@ -86,7 +86,7 @@ struct SequenceLength {
   }
   void Run(RunContext& c) const { *c.Out(0).data<int64_t>() = static_cast<int64_t>(c.InValue(0).sequence().size()); }
 };
-const OpDef kSequenceLength = Define<SequenceLength>({.name = "SequenceLength", .since = 11});
+extern const OpDef kSequenceLength = Define<SequenceLength>({.name = "SequenceLength", .since = 11});
 
 /// A sequence with one more value, before a position or at the end. ONNX SequenceInsert, since 11.
 struct SequenceInsert {
@@ -102,7 +102,7 @@ struct SequenceInsert {
     c.SetOut(0, Value(std::move(sequence)));
   }
 };
-const OpDef kSequenceInsert =
+extern const OpDef kSequenceInsert =
     Define<SequenceInsert>({.name = "SequenceInsert", .since = 11, .min_inputs = 2, .max_inputs = 3});
 
 /// A sequence without the value at a position, or without the last. ONNX SequenceErase, since 11.
@@ -119,7 +119,7 @@ struct SequenceErase {
     c.SetOut(0, Value(std::move(sequence)));
   }
 };
-const OpDef kSequenceErase = Define<SequenceErase>({.name = "SequenceErase", .since = 11, .max_inputs = 2});
+extern const OpDef kSequenceErase = Define<SequenceErase>({.name = "SequenceErase", .since = 11, .max_inputs = 2});
 
 /// An optional that holds the input, or nothing of the given type. ONNX Optional, since 28.
 struct Optional {
@@ -137,14 +137,14 @@ struct Optional {
   }
   void Run(RunContext& c) const { c.SetOut(0, c.Has(0) ? Owned(c.InValue(0)) : Value()); }
 };
-const OpDef kOptional = Define<Optional>({.name = "Optional", .since = 28, .min_inputs = 0});
+extern const OpDef kOptional = Define<Optional>({.name = "Optional", .since = 28, .min_inputs = 0});
 
 /// Whether there is a value. What is no optional is there. ONNX OptionalHasElement, since 28.
 struct OptionalHasElement {
   void Infer(InferContext& c) const { c.Out(0, DType::kBool, SymbolicShape(Shape{})); }
   void Run(RunContext& c) const { *c.Out(0).data<bool>() = c.Has(0) && !c.InValue(0).empty(); }
 };
-const OpDef kOptionalHasElement =
+extern const OpDef kOptionalHasElement =
     Define<OptionalHasElement>({.name = "OptionalHasElement", .since = 28, .min_inputs = 0});
 
 /// What an optional holds; anything else as it is. ONNX OptionalGetElement, since 28.
@@ -158,6 +158,6 @@ struct OptionalGetElement {
     c.SetOut(0, Owned(c.InValue(0)));
   }
 };
-const OpDef kOptionalGetElement = Define<OptionalGetElement>({.name = "OptionalGetElement", .since = 28});
+extern const OpDef kOptionalGetElement = Define<OptionalGetElement>({.name = "OptionalGetElement", .since = 28});
 
 }  // namespace slipway

@@ -53,7 +53,7 @@ struct SequenceMap {
     }
   }
 };
-const OpDef kSequenceMap =
+extern const OpDef kSequenceMap =
     Define<SequenceMap>({.name = "SequenceMap", .since = 17, .max_inputs = kVariadic, .max_outputs = kVariadic});
 
 }  // namespace slipway

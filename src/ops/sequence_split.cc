@@ -69,7 +69,7 @@ struct ConcatFromSequence {
     JoinInto(parts, at, c.Allocate(0, first.dtype(), shape), c.threads());
   }
 };
-const OpDef kConcatFromSequence = Define<ConcatFromSequence>({.name = "ConcatFromSequence", .since = 11});
+extern const OpDef kConcatFromSequence = Define<ConcatFromSequence>({.name = "ConcatFromSequence", .since = 11});
 
 /// Cuts a tensor along an axis into a sequence: pieces of the given lengths, of one length, or single slices. ONNX
 /// SplitToSequence, since 24.
@@ -135,6 +135,6 @@ struct SplitToSequence {
     return lengths;
   }
 };
-const OpDef kSplitToSequence = Define<SplitToSequence>({.name = "SplitToSequence", .since = 24, .max_inputs = 2});
+extern const OpDef kSplitToSequence = Define<SplitToSequence>({.name = "SplitToSequence", .since = 24, .max_inputs = 2});
 
 }  // namespace slipway

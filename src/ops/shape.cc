@@ -31,7 +31,7 @@ struct ShapeOp {
     std::copy(shape.begin() + first, shape.begin() + last, c.Out(0).data<int64_t>());
   }
 };
-const OpDef kShape = Define<ShapeOp>({.name = "Shape", .since = 25, .shape_only = true});
+extern const OpDef kShape = Define<ShapeOp>({.name = "Shape", .since = 25, .shape_only = true});
 
 /// The number of elements. ONNX Size, since 25.
 struct SizeOp {
@@ -41,6 +41,6 @@ struct SizeOp {
   }
   void Run(RunContext& c) const { *c.Out(0).data<int64_t>() = c.In(0).size(); }
 };
-const OpDef kSize = Define<SizeOp>({.name = "Size", .since = 25, .shape_only = true});
+extern const OpDef kSize = Define<SizeOp>({.name = "Size", .since = 25, .shape_only = true});
 
 }  // namespace slipway

@@ -129,6 +129,6 @@ struct Slice {
     c.OutInts(0, std::move(out));
   }
 };
-const OpDef kSlice = Define<Slice>({.name = "Slice", .since = 13, .min_inputs = 3, .max_inputs = 5});
+extern const OpDef kSlice = Define<Slice>({.name = "Slice", .since = 13, .min_inputs = 3, .max_inputs = 5});
 
 }  // namespace slipway

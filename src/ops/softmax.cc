@@ -70,8 +70,8 @@ struct SoftmaxOf : AxisOp {
 
 }  // namespace
 
-const OpDef kSoftmax = Define<SoftmaxOf<false>>({.name = "Softmax", .since = 13, .types = kFloatTypes, .in_place = 0});
-const OpDef kLogSoftmax =
+extern const OpDef kSoftmax = Define<SoftmaxOf<false>>({.name = "Softmax", .since = 13, .types = kFloatTypes, .in_place = 0});
+extern const OpDef kLogSoftmax =
     Define<SoftmaxOf<true>>({.name = "LogSoftmax", .since = 13, .types = kFloatTypes, .in_place = 0});
 
 /// 1 at the first of the greatest along the axis, 0 elsewhere. ONNX Hardmax, since 13.
@@ -93,7 +93,7 @@ struct Hardmax : AxisOp {
     });
   }
 };
-const OpDef kHardmax = Define<Hardmax>({.name = "Hardmax", .since = 13, .types = kFloatTypes, .in_place = 0});
+extern const OpDef kHardmax = Define<Hardmax>({.name = "Hardmax", .since = 13, .types = kFloatTypes, .in_place = 0});
 
 /// x divided by its p-norm (p 1 or 2) along the axis; 0 where the norm is 0. ONNX LpNormalization, since 22.
 struct LpNormalization : AxisOp {
@@ -121,7 +121,7 @@ struct LpNormalization : AxisOp {
     });
   }
 };
-const OpDef kLpNormalization =
+extern const OpDef kLpNormalization =
     Define<LpNormalization>({.name = "LpNormalization", .since = 22, .types = kFloatTypes, .in_place = 0});
 
 }  // namespace slipway

@@ -90,6 +90,6 @@ struct Split {
     return lengths;
   }
 };
-const OpDef kSplit = Define<Split>({.name = "Split", .since = 18, .max_inputs = 2, .max_outputs = kVariadic});
+extern const OpDef kSplit = Define<Split>({.name = "Split", .since = 18, .max_inputs = 2, .max_outputs = kVariadic});
 
 }  // namespace slipway

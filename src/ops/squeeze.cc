@@ -47,7 +47,7 @@ struct Squeeze {
     return rank >= 0 ? SymbolicShape::OfRank(static_cast<int>(rank)) : SymbolicShape();
   }
 };
-const OpDef kSqueeze = Define<Squeeze>({.name = "Squeeze", .since = 25, .max_inputs = 2, .alias = true});
+extern const OpDef kSqueeze = Define<Squeeze>({.name = "Squeeze", .since = 25, .max_inputs = 2, .alias = true});
 
 /// Puts in axes of size 1, numbered as in the output. ONNX Unsqueeze, since 25.
 struct Unsqueeze {
@@ -76,7 +76,7 @@ struct Unsqueeze {
     return SymbolicShape::OfRank(c.Shape(0).rank() + static_cast<int>(more.value()));
   }
 };
-const OpDef kUnsqueeze =
+extern const OpDef kUnsqueeze =
     Define<Unsqueeze>({.name = "Unsqueeze", .since = 25, .min_inputs = 2, .max_inputs = 2, .alias = true});
 
 }  // namespace slipway

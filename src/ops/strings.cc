@@ -48,7 +48,7 @@ struct StringConcat {
         [](const std::string& a, const std::string& b) { return a + b; }, c.threads());
   }
 };
-const OpDef kStringConcat = Define<StringConcat>(
+extern const OpDef kStringConcat = Define<StringConcat>(
     {.name = "StringConcat", .since = 20, .min_inputs = 2, .max_inputs = 2, .types = {DType::kString}});
 
 /// The parts between separators along a new last axis, filled with empty strings, and how many each element has. ONNX
@@ -88,7 +88,7 @@ struct StringSplit {
       std::copy(parts[i].begin(), parts[i].end(), y.data<std::string>() + i * widest);
   }
 };
-const OpDef kStringSplit =
+extern const OpDef kStringSplit =
     Define<StringSplit>({.name = "StringSplit", .since = 20, .max_outputs = 2, .types = {DType::kString}});
 
 /// Leaves out stop words and changes case. ONNX StringNormalizer, since 10.
@@ -143,7 +143,7 @@ struct StringNormalizer {
     return to == Case::kLower ? mapper->Lower(s) : mapper->Upper(s);
   }
 };
-const OpDef kStringNormalizer =
+extern const OpDef kStringNormalizer =
     Define<StringNormalizer>({.name = "StringNormalizer", .since = 10, .types = {DType::kString}});
 
 }  // namespace slipway

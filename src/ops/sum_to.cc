@@ -47,7 +47,7 @@ struct SumTo {
     });
   }
 };
-const OpDef kSlipwaySumTo =
+extern const OpDef kSlipwaySumTo =
     Define<SumTo>({.name = "SumTo", .domain = kSlipwayDomain, .min_inputs = 2, .max_inputs = 2, .types = kFloatTypes});
 
 }  // namespace slipway

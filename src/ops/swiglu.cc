@@ -45,7 +45,7 @@ struct SwiGLU {
     });
   }
 };
-const OpDef kSwiGLU = Define<SwiGLU>(
+extern const OpDef kSwiGLU = Define<SwiGLU>(
     {.name = "SwiGLU", .since = 28, .min_inputs = 2, .max_inputs = 2, .types = kFloatTypes, .in_place = 0});
 
 }  // namespace slipway

@@ -65,7 +65,7 @@ struct TensorScatter {
     }
   }
 };
-const OpDef kTensorScatter =
+extern const OpDef kTensorScatter =
     Define<TensorScatter>({.name = "TensorScatter", .since = 24, .min_inputs = 2, .max_inputs = 3, .in_place = 0});
 
 }  // namespace slipway

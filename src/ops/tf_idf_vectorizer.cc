@@ -157,7 +157,7 @@ struct TfIdfVectorizer {
     for (const auto& [column, weight] : weights) out[column] *= weight;
   }
 };
-const OpDef kTfIdfVectorizer = Define<TfIdfVectorizer>(
+extern const OpDef kTfIdfVectorizer = Define<TfIdfVectorizer>(
     {.name = "TfIdfVectorizer", .since = 9, .types = {DType::kString, DType::kInt32, DType::kInt64}});
 
 }  // namespace slipway

@@ -39,6 +39,6 @@ struct Tile {
     kernels::StridedCopy(x.dtype(), shape, x.raw(), from_strides, y.raw(), to_strides, c.threads());
   }
 };
-const OpDef kTile = Define<Tile>({.name = "Tile", .since = 13, .min_inputs = 2, .max_inputs = 2});
+extern const OpDef kTile = Define<Tile>({.name = "Tile", .since = 13, .min_inputs = 2, .max_inputs = 2});
 
 }  // namespace slipway

@@ -116,7 +116,7 @@ struct TopK {
     });
   }
 };
-const OpDef kTopK = Define<TopK>(
+extern const OpDef kTopK = Define<TopK>(
     {.name = "TopK", .since = 24, .min_inputs = 2, .max_inputs = 2, .max_outputs = 2, .types = kNumericTypes});
 
 }  // namespace slipway

@@ -47,6 +47,6 @@ struct Transpose {
     return order;
   }
 };
-const OpDef kTranspose = Define<Transpose>({.name = "Transpose", .since = 25});
+extern const OpDef kTranspose = Define<Transpose>({.name = "Transpose", .since = 25});
 
 }  // namespace slipway

@@ -42,6 +42,6 @@ struct Trilu {
     });
   }
 };
-const OpDef kTrilu = Define<Trilu>({.name = "Trilu", .since = 14, .max_inputs = 2, .in_place = 0});
+extern const OpDef kTrilu = Define<Trilu>({.name = "Trilu", .since = 14, .max_inputs = 2, .in_place = 0});
 
 }  // namespace slipway

@@ -106,57 +106,57 @@ constexpr TypeSet kSignedNumbers = kFloatTypes | kSignedTypes;
 
 #define PLAIN(expression) [](auto x, [[maybe_unused]] auto a, [[maybe_unused]] auto b) { return expression; }
 
-const OpDef kAbs = DefineUnary<FastWithIntegers(UnaryOp::kAbs), PLAIN(x < 0    ? Negated(x)
+extern const OpDef kAbs = DefineUnary<FastWithIntegers(UnaryOp::kAbs), PLAIN(x < 0    ? Negated(x)
                                                                       : x == 0 ? decltype(x)(0)
                                                                                : x)>("Abs", 13, kNumericTypes);
-const OpDef kSign = DefineUnary<FastWithIntegers(UnaryOp::kSign), PLAIN(SignOf(x))>("Sign", 13, kNumericTypes);
-const OpDef kRelu = DefineUnary<FastWithIntegers(UnaryOp::kRelu), PLAIN(x < 0 ? static_cast<decltype(x)>(0) : x)>(
+extern const OpDef kSign = DefineUnary<FastWithIntegers(UnaryOp::kSign), PLAIN(SignOf(x))>("Sign", 13, kNumericTypes);
+extern const OpDef kRelu = DefineUnary<FastWithIntegers(UnaryOp::kRelu), PLAIN(x < 0 ? static_cast<decltype(x)>(0) : x)>(
     "Relu", 14, kSignedNumbers);
 
-const OpDef kExp = DefineUnary<Fast(UnaryOp::kExp), PLAIN(std::exp(x))>("Exp", 13);
-const OpDef kLog = DefineUnary<Fast(UnaryOp::kLog), PLAIN(std::log(x))>("Log", 13);
-const OpDef kSqrt = DefineUnary<Fast(UnaryOp::kSqrt), PLAIN(std::sqrt(x))>("Sqrt", 13);
-const OpDef kReciprocal = DefineUnary<Fast(UnaryOp::kReciprocal), PLAIN(1 / x)>("Reciprocal", 13);
-const OpDef kFloor = DefineUnary<Fast(UnaryOp::kFloor), PLAIN(std::floor(x))>("Floor", 13);
-const OpDef kCeil = DefineUnary<Fast(UnaryOp::kCeil), PLAIN(std::ceil(x))>("Ceil", 13);
-const OpDef kRound = DefineUnary<Fast(UnaryOp::kRound), PLAIN(std::nearbyint(x))>("Round", 22);
-const OpDef kErf = DefineUnary<Fast(UnaryOp::kErf), PLAIN(std::erf(x))>("Erf", 13);
+extern const OpDef kExp = DefineUnary<Fast(UnaryOp::kExp), PLAIN(std::exp(x))>("Exp", 13);
+extern const OpDef kLog = DefineUnary<Fast(UnaryOp::kLog), PLAIN(std::log(x))>("Log", 13);
+extern const OpDef kSqrt = DefineUnary<Fast(UnaryOp::kSqrt), PLAIN(std::sqrt(x))>("Sqrt", 13);
+extern const OpDef kReciprocal = DefineUnary<Fast(UnaryOp::kReciprocal), PLAIN(1 / x)>("Reciprocal", 13);
+extern const OpDef kFloor = DefineUnary<Fast(UnaryOp::kFloor), PLAIN(std::floor(x))>("Floor", 13);
+extern const OpDef kCeil = DefineUnary<Fast(UnaryOp::kCeil), PLAIN(std::ceil(x))>("Ceil", 13);
+extern const OpDef kRound = DefineUnary<Fast(UnaryOp::kRound), PLAIN(std::nearbyint(x))>("Round", 22);
+extern const OpDef kErf = DefineUnary<Fast(UnaryOp::kErf), PLAIN(std::erf(x))>("Erf", 13);
 
-const OpDef kSigmoid = DefineUnary<Fast(UnaryOp::kSigmoid), PLAIN(1 / (1 + std::exp(-x)))>("Sigmoid", 13);
-const OpDef kTanh = DefineUnary<Fast(UnaryOp::kTanh), PLAIN(std::tanh(x))>("Tanh", 13);
-const OpDef kLeakyRelu =
+extern const OpDef kSigmoid = DefineUnary<Fast(UnaryOp::kSigmoid), PLAIN(1 / (1 + std::exp(-x)))>("Sigmoid", 13);
+extern const OpDef kTanh = DefineUnary<Fast(UnaryOp::kTanh), PLAIN(std::tanh(x))>("Tanh", 13);
+extern const OpDef kLeakyRelu =
     DefineUnary<Fast(UnaryOp::kLeakyRelu, {"alpha", 0.01f}), PLAIN(x < 0 ? a * x : x)>("LeakyRelu", 16);
-const OpDef kThresholdedRelu =
+extern const OpDef kThresholdedRelu =
     DefineUnary<Fast(UnaryOp::kThresholdedRelu, {"alpha", 1}), PLAIN(x <= a ? decltype(x)(0) : x)>("ThresholdedRelu",
                                                                                                    22);
-const OpDef kElu = DefineUnary<Fast(UnaryOp::kElu, {"alpha", 1}), PLAIN(x < 0 ? a * std::expm1(x) : x)>("Elu", 22);
-const OpDef kSelu =
+extern const OpDef kElu = DefineUnary<Fast(UnaryOp::kElu, {"alpha", 1}), PLAIN(x < 0 ? a * std::expm1(x) : x)>("Elu", 22);
+extern const OpDef kSelu =
     DefineUnary<Fast(UnaryOp::kSelu, {"alpha", 1.67326319217681884765625f}, {"gamma", 1.05070102214813232421875f}),
                 PLAIN(b*(x <= 0 ? a * std::expm1(x) : x))>("Selu", 22);
-const OpDef kCelu = DefineUnary<Fast(UnaryOp::kCelu, {"alpha", 1}), PLAIN(CeluOf(x, a))>("Celu", 28);
-const OpDef kHardSigmoid = DefineUnary<Fast(UnaryOp::kHardSigmoid, {"alpha", 0.2f}, {"beta", 0.5f}),
+extern const OpDef kCelu = DefineUnary<Fast(UnaryOp::kCelu, {"alpha", 1}), PLAIN(CeluOf(x, a))>("Celu", 28);
+extern const OpDef kHardSigmoid = DefineUnary<Fast(UnaryOp::kHardSigmoid, {"alpha", 0.2f}, {"beta", 0.5f}),
                                        PLAIN(Bounded<decltype(x)>(a* x + b, 0, 1))>("HardSigmoid", 22);
-const OpDef kHardSwish =
+extern const OpDef kHardSwish =
     DefineUnary<Fast(UnaryOp::kHardSwish), PLAIN(x* Bounded<decltype(x)>(x / 6 + decltype(x)(0.5), 0, 1))>("HardSwish",
                                                                                                            22);
-const OpDef kSoftplus = DefineUnary<Fast(UnaryOp::kSoftplus), PLAIN(LogOnePlusExp(x))>("Softplus", 22);
-const OpDef kSoftsign = DefineUnary<Fast(UnaryOp::kSoftsign), PLAIN(x / (1 + std::abs(x)))>("Softsign", 22);
-const OpDef kMish = DefineUnary<Fast(UnaryOp::kMish), PLAIN(x* std::tanh(LogOnePlusExp(x)))>("Mish", 22);
-const OpDef kSwish = DefineUnary<Fast(UnaryOp::kSilu, {"alpha", 1}), PLAIN(x / (1 + std::exp(-a * x)))>("Swish", 24);
+extern const OpDef kSoftplus = DefineUnary<Fast(UnaryOp::kSoftplus), PLAIN(LogOnePlusExp(x))>("Softplus", 22);
+extern const OpDef kSoftsign = DefineUnary<Fast(UnaryOp::kSoftsign), PLAIN(x / (1 + std::abs(x)))>("Softsign", 22);
+extern const OpDef kMish = DefineUnary<Fast(UnaryOp::kMish), PLAIN(x* std::tanh(LogOnePlusExp(x)))>("Mish", 22);
+extern const OpDef kSwish = DefineUnary<Fast(UnaryOp::kSilu, {"alpha", 1}), PLAIN(x / (1 + std::exp(-a * x)))>("Swish", 24);
 
-const OpDef kSin = DefineUnary<Fast(UnaryOp::kSin), PLAIN(std::sin(x))>("Sin", 22);
-const OpDef kCos = DefineUnary<Fast(UnaryOp::kCos), PLAIN(std::cos(x))>("Cos", 22);
-const OpDef kTan = DefineUnary<kPlain, PLAIN(std::tan(x))>("Tan", 22);
-const OpDef kAsin = DefineUnary<kPlain, PLAIN(std::asin(x))>("Asin", 22);
-const OpDef kAcos = DefineUnary<kPlain, PLAIN(std::acos(x))>("Acos", 22);
-const OpDef kAtan = DefineUnary<kPlain, PLAIN(std::atan(x))>("Atan", 22);
-const OpDef kSinh = DefineUnary<kPlain, PLAIN(std::sinh(x))>("Sinh", 22);
-const OpDef kCosh = DefineUnary<kPlain, PLAIN(std::cosh(x))>("Cosh", 22);
-const OpDef kAsinh = DefineUnary<kPlain, PLAIN(std::asinh(x))>("Asinh", 22);
-const OpDef kAcosh = DefineUnary<kPlain, PLAIN(std::acosh(x))>("Acosh", 22);
-const OpDef kAtanh = DefineUnary<kPlain, PLAIN(std::atanh(x))>("Atanh", 22);
+extern const OpDef kSin = DefineUnary<Fast(UnaryOp::kSin), PLAIN(std::sin(x))>("Sin", 22);
+extern const OpDef kCos = DefineUnary<Fast(UnaryOp::kCos), PLAIN(std::cos(x))>("Cos", 22);
+extern const OpDef kTan = DefineUnary<kPlain, PLAIN(std::tan(x))>("Tan", 22);
+extern const OpDef kAsin = DefineUnary<kPlain, PLAIN(std::asin(x))>("Asin", 22);
+extern const OpDef kAcos = DefineUnary<kPlain, PLAIN(std::acos(x))>("Acos", 22);
+extern const OpDef kAtan = DefineUnary<kPlain, PLAIN(std::atan(x))>("Atan", 22);
+extern const OpDef kSinh = DefineUnary<kPlain, PLAIN(std::sinh(x))>("Sinh", 22);
+extern const OpDef kCosh = DefineUnary<kPlain, PLAIN(std::cosh(x))>("Cosh", 22);
+extern const OpDef kAsinh = DefineUnary<kPlain, PLAIN(std::asinh(x))>("Asinh", 22);
+extern const OpDef kAcosh = DefineUnary<kPlain, PLAIN(std::acosh(x))>("Acosh", 22);
+extern const OpDef kAtanh = DefineUnary<kPlain, PLAIN(std::atanh(x))>("Atanh", 22);
 
-const OpDef kShrink =
+extern const OpDef kShrink =
     DefineUnary<How{.has_fast = false, .integers = true, .alpha = {"lambd", 0.5f}, .beta = {"bias", 0}},
                 PLAIN(Shrunk(x, a, b))>("Shrink", 9, kNumericTypes);
 
@@ -172,7 +172,7 @@ struct Neg {
   }
   void Run(RunContext& c) const { Unary<FastWithIntegers(UnaryOp::kNeg), PLAIN(Negated(x))>().Run(c); }
 };
-const OpDef kNeg = Define<Neg>({.name = "Neg", .since = 13, .types = kSignedNumbers, .in_place = 0});
+extern const OpDef kNeg = Define<Neg>({.name = "Neg", .since = 13, .types = kSignedNumbers, .in_place = 0});
 
 /// ONNX Gelu, since 20.
 struct Gelu {
@@ -192,7 +192,7 @@ struct Gelu {
     }
   }
 };
-const OpDef kGelu = Define<Gelu>({.name = "Gelu", .since = 20, .types = kFloatTypes, .in_place = 0});
+extern const OpDef kGelu = Define<Gelu>({.name = "Gelu", .since = 20, .types = kFloatTypes, .in_place = 0});
 #undef PLAIN
 
 /// The input within [min, max]; where min is above max, max. ONNX Clip, since 13.
@@ -231,6 +231,6 @@ struct Clip {
     });
   }
 };
-const OpDef kClip = Define<Clip>({.name = "Clip", .since = 13, .max_inputs = 3, .types = kNumericTypes, .in_place = 0});
+extern const OpDef kClip = Define<Clip>({.name = "Clip", .since = 13, .max_inputs = 3, .types = kNumericTypes, .in_place = 0});
 
 }  // namespace slipway

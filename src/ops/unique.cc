@@ -124,7 +124,7 @@ struct Unique {
     vector(3, n, [&](int64_t i) { return counts[ordered[i]]; });
   }
 };
-const OpDef kUnique = Define<Unique>(
+extern const OpDef kUnique = Define<Unique>(
     {.name = "Unique", .since = 28, .max_outputs = 4, .types = kNumericTypes | TypeSet{DType::kBool, DType::kString}});
 
 }  // namespace slipway

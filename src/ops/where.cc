@@ -111,7 +111,7 @@ struct Where {
     if (auto known = AllKnown(ints)) c.OutInts(0, *std::move(known));
   }
 };
-const OpDef kWhere =
+extern const OpDef kWhere =
     Define<Where>({.name = "Where", .since = 16, .min_inputs = 3, .max_inputs = 3, .types = {DType::kBool}});
 
 }  // namespace slipway

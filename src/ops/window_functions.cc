@@ -53,8 +53,8 @@ constexpr OpDef DefineWindow(std::string_view name) {
 }  // namespace
 
 /// Windows made of cosines. ONNX BlackmanWindow, HammingWindow and HannWindow, since 17.
-const OpDef kBlackmanWindow = DefineWindow<Cosines{0.42, 0.5, 0.08}>("BlackmanWindow");
-const OpDef kHammingWindow = DefineWindow<Cosines{25.0 / 46, 21.0 / 46, 0}>("HammingWindow");
-const OpDef kHannWindow = DefineWindow<Cosines{0.5, 0.5, 0}>("HannWindow");
+extern const OpDef kBlackmanWindow = DefineWindow<Cosines{0.42, 0.5, 0.08}>("BlackmanWindow");
+extern const OpDef kHammingWindow = DefineWindow<Cosines{25.0 / 46, 21.0 / 46, 0}>("HammingWindow");
+extern const OpDef kHannWindow = DefineWindow<Cosines{0.5, 0.5, 0}>("HannWindow");
 
 }  // namespace slipway

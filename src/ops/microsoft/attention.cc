@@ -185,13 +185,13 @@ struct MicrosoftAttention {
     }
   }
 };
-const OpDef kMicrosoftAttention = Define<MicrosoftAttention<false>>({.name = "Attention",
+extern const OpDef kMicrosoftAttention = Define<MicrosoftAttention<false>>({.name = "Attention",
                                                                      .domain = kMicrosoftDomain,
                                                                      .min_inputs = 2,
                                                                      .max_inputs = 7,
                                                                      .max_outputs = 2,
                                                                      .types = microsoft::kAttentionTypes});
-const OpDef kMicrosoftDecoderMaskedSelfAttention =
+extern const OpDef kMicrosoftDecoderMaskedSelfAttention =
     Define<MicrosoftAttention<true>>({.name = "DecoderMaskedSelfAttention",
                                       .domain = kMicrosoftDomain,
                                       .min_inputs = 5,

@@ -45,7 +45,7 @@ struct CDist {
     });
   }
 };
-const OpDef kMicrosoftCDist = Define<CDist>({.name = "CDist",
+extern const OpDef kMicrosoftCDist = Define<CDist>({.name = "CDist",
                                              .domain = kMicrosoftDomain,
                                              .min_inputs = 2,
                                              .max_inputs = 2,

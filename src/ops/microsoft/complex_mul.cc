@@ -43,9 +43,9 @@ struct ComplexProduct {
 
 }  // namespace
 
-const OpDef kMicrosoftComplexMul = Define<ComplexProduct<false>>(
+extern const OpDef kMicrosoftComplexMul = Define<ComplexProduct<false>>(
     {.name = "ComplexMul", .domain = kMicrosoftDomain, .min_inputs = 2, .max_inputs = 2, .types = kFloatTypes});
-const OpDef kMicrosoftComplexMulConj = Define<ComplexProduct<true>>(
+extern const OpDef kMicrosoftComplexMulConj = Define<ComplexProduct<true>>(
     {.name = "ComplexMulConj", .domain = kMicrosoftDomain, .min_inputs = 2, .max_inputs = 2, .types = kFloatTypes});
 
 }  // namespace slipway

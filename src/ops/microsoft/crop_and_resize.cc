@@ -98,7 +98,7 @@ struct CropAndResize {
     return row(top) + (row(bottom) - row(top)) * down;
   }
 };
-const OpDef kMicrosoftCropAndResize = Define<CropAndResize>({.name = "CropAndResize",
+extern const OpDef kMicrosoftCropAndResize = Define<CropAndResize>({.name = "CropAndResize",
                                                              .domain = kMicrosoftDomain,
                                                              .min_inputs = 4,
                                                              .max_inputs = 4,

@@ -94,7 +94,7 @@ struct DynamicQuantizeLSTM {
     lstm->Run(inner);
   }
 };
-const OpDef kMicrosoftDynamicQuantizeLSTM = Define<DynamicQuantizeLSTM>({.name = "DynamicQuantizeLSTM",
+extern const OpDef kMicrosoftDynamicQuantizeLSTM = Define<DynamicQuantizeLSTM>({.name = "DynamicQuantizeLSTM",
                                                                          .domain = kMicrosoftDomain,
                                                                          .min_inputs = 12,
                                                                          .max_inputs = 12,

@@ -56,7 +56,7 @@ struct DynamicTimeWarping {
     }
   }
 };
-const OpDef kMicrosoftDynamicTimeWarping =
+extern const OpDef kMicrosoftDynamicTimeWarping =
     Define<DynamicTimeWarping>({.name = "DynamicTimeWarping", .domain = kMicrosoftDomain, .types = {DType::kFloat}});
 
 }  // namespace slipway

@@ -96,7 +96,7 @@ struct EmbedLayerNormalization {
     }
   }
 };
-const OpDef kMicrosoftEmbedLayerNormalization = Define<EmbedLayerNormalization>({.name = "EmbedLayerNormalization",
+extern const OpDef kMicrosoftEmbedLayerNormalization = Define<EmbedLayerNormalization>({.name = "EmbedLayerNormalization",
                                                                                  .domain = kMicrosoftDomain,
                                                                                  .min_inputs = 7,
                                                                                  .max_inputs = 9,

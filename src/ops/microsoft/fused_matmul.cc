@@ -66,7 +66,7 @@ struct MicrosoftFusedMatMul {
     return out;
   }
 };
-const OpDef kMicrosoftFusedMatMul = Define<MicrosoftFusedMatMul>(
+extern const OpDef kMicrosoftFusedMatMul = Define<MicrosoftFusedMatMul>(
     {.name = "FusedMatMul", .domain = kMicrosoftDomain, .min_inputs = 2, .max_inputs = 2, .types = kFloatTypes});
 
 }  // namespace slipway

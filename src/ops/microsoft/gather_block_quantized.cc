@@ -133,7 +133,7 @@ struct GatherBlockQuantized {
     return index;
   }
 };
-const OpDef kMicrosoftGatherBlockQuantized =
+extern const OpDef kMicrosoftGatherBlockQuantized =
     Define<GatherBlockQuantized>({.name = "GatherBlockQuantized",
                                   .domain = kMicrosoftDomain,
                                   .min_inputs = 3,

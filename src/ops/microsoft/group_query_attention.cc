@@ -281,7 +281,7 @@ struct GroupQueryAttention {
     microsoft::WriteScores(args, stage, c.Out(3).data<float>(), s.total, c.threads());
   }
 };
-const OpDef kMicrosoftGroupQueryAttention = Define<GroupQueryAttention>({.name = "GroupQueryAttention",
+extern const OpDef kMicrosoftGroupQueryAttention = Define<GroupQueryAttention>({.name = "GroupQueryAttention",
                                                                          .domain = kMicrosoftDomain,
                                                                          .min_inputs = 7,
                                                                          .max_inputs = 16,

@@ -64,7 +64,7 @@ struct Inverse {
     return true;
   }
 };
-const OpDef kMicrosoftInverse =
+extern const OpDef kMicrosoftInverse =
     Define<Inverse>({.name = "Inverse", .domain = kMicrosoftDomain, .types = kFloatTypes, .in_place = 0});
 
 }  // namespace slipway

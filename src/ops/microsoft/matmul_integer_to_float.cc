@@ -98,9 +98,9 @@ struct MatMulIntegerToFloat {
     RunScaled(c, product, c.In(0), Optional(c, 4), *c.In(2).data<float>(), 3, 5, 6, e);
   }
 };
-const OpDef kMicrosoftMatMulIntegerToFloat = Define<MatMulIntegerToFloat>(
+extern const OpDef kMicrosoftMatMulIntegerToFloat = Define<MatMulIntegerToFloat>(
     {.name = "MatMulIntegerToFloat", .domain = kMicrosoftDomain, .min_inputs = 4, .max_inputs = 7, .types = kBytes});
-const OpDef kSlipwayFusedMatMulInteger = Define<MatMulIntegerToFloat>(
+extern const OpDef kSlipwayFusedMatMulInteger = Define<MatMulIntegerToFloat>(
     {.name = "FusedMatMulInteger", .domain = kSlipwayDomain, .min_inputs = 4, .max_inputs = 8, .types = kBytes});
 
 /// A float matrix, quantized as DynamicQuantizeLinear does it, times an 8-bit one. com.microsoft DynamicQuantizeMatMul.
@@ -131,7 +131,7 @@ struct DynamicQuantizeMatMul {
     RunScaled(c, product, quantized, &zero, q.scale, 2, 3, 4, {});
   }
 };
-const OpDef kMicrosoftDynamicQuantizeMatMul = Define<DynamicQuantizeMatMul>({.name = "DynamicQuantizeMatMul",
+extern const OpDef kMicrosoftDynamicQuantizeMatMul = Define<DynamicQuantizeMatMul>({.name = "DynamicQuantizeMatMul",
                                                                              .domain = kMicrosoftDomain,
                                                                              .min_inputs = 3,
                                                                              .max_inputs = 5,

@@ -154,7 +154,7 @@ struct MatMulNBits {
     RunColumns(c, m, bias, dequantize, c.In(0));
   }
 };
-const OpDef kMicrosoftMatMulNBits = Define<MatMulNBits>(
+extern const OpDef kMicrosoftMatMulNBits = Define<MatMulNBits>(
     {.name = "MatMulNBits", .domain = kMicrosoftDomain, .min_inputs = 3, .max_inputs = 6, .types = kFloatTypes});
 
 }  // namespace slipway

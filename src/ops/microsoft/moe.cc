@@ -160,7 +160,7 @@ struct MoE {
     return g / (1 + std::exp(-alpha * g)) * (l + beta);
   }
 };
-const OpDef kMicrosoftMoE = Define<MoE>({.name = "MoE",
+extern const OpDef kMicrosoftMoE = Define<MoE>({.name = "MoE",
                                          .domain = kMicrosoftDomain,
                                          .min_inputs = 5,
                                          .max_inputs = 8,

@@ -305,12 +305,12 @@ struct MultiHeadAttention {
     return out;
   }
 };
-const OpDef kMicrosoftMultiHeadAttention = Define<MultiHeadAttention<false>>({.name = "MultiHeadAttention",
+extern const OpDef kMicrosoftMultiHeadAttention = Define<MultiHeadAttention<false>>({.name = "MultiHeadAttention",
                                                                               .domain = kMicrosoftDomain,
                                                                               .max_inputs = 10,
                                                                               .max_outputs = 4,
                                                                               .types = microsoft::kAttentionTypes});
-const OpDef kMicrosoftDecoderMaskedMultiHeadAttention =
+extern const OpDef kMicrosoftDecoderMaskedMultiHeadAttention =
     Define<MultiHeadAttention<true>>({.name = "DecoderMaskedMultiHeadAttention",
                                       .domain = kMicrosoftDomain,
                                       .max_inputs = 11,

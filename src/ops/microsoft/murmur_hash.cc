@@ -55,7 +55,7 @@ struct MurmurHash3 {
     });
   }
 };
-const OpDef kMicrosoftMurmurHash3 =
+extern const OpDef kMicrosoftMurmurHash3 =
     Define<MurmurHash3>({.name = "MurmurHash3",
                          .domain = kMicrosoftDomain,
                          .types = {DType::kInt32, DType::kUint32, DType::kInt64, DType::kUint64, DType::kFloat,

@@ -35,7 +35,7 @@ struct NGramRepeatBlock {
     }
   }
 };
-const OpDef kMicrosoftNGramRepeatBlock = Define<NGramRepeatBlock>({.name = "NGramRepeatBlock",
+extern const OpDef kMicrosoftNGramRepeatBlock = Define<NGramRepeatBlock>({.name = "NGramRepeatBlock",
                                                                    .domain = kMicrosoftDomain,
                                                                    .min_inputs = 2,
                                                                    .max_inputs = 2,

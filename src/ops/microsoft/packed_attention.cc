@@ -130,7 +130,7 @@ struct PackedAttention {
                  3, 4, words);
   }
 };
-const OpDef kMicrosoftPackedAttention = Define<PackedAttention>({.name = "PackedAttention",
+extern const OpDef kMicrosoftPackedAttention = Define<PackedAttention>({.name = "PackedAttention",
                                                                  .domain = kMicrosoftDomain,
                                                                  .min_inputs = 5,
                                                                  .max_inputs = 6,
@@ -211,7 +211,7 @@ struct PackedMultiHeadAttention {
     AttendPacked(c, p, 4, 5, q[0]);
   }
 };
-const OpDef kMicrosoftPackedMultiHeadAttention =
+extern const OpDef kMicrosoftPackedMultiHeadAttention =
     Define<PackedMultiHeadAttention>({.name = "PackedMultiHeadAttention",
                                       .domain = kMicrosoftDomain,
                                       .min_inputs = 6,

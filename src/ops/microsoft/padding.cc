@@ -53,7 +53,7 @@ struct RemovePadding {
   }
 };
 constexpr TypeSet kPaddedTypes = {DType::kFloat, DType::kFloat16, DType::kBFloat16, DType::kDouble};
-const OpDef kMicrosoftRemovePadding = Define<RemovePadding>({.name = "RemovePadding",
+extern const OpDef kMicrosoftRemovePadding = Define<RemovePadding>({.name = "RemovePadding",
                                                              .domain = kMicrosoftDomain,
                                                              .min_inputs = 2,
                                                              .max_inputs = 2,
@@ -84,7 +84,7 @@ struct RestorePadding {
     }
   }
 };
-const OpDef kMicrosoftRestorePadding = Define<RestorePadding>(
+extern const OpDef kMicrosoftRestorePadding = Define<RestorePadding>(
     {.name = "RestorePadding", .domain = kMicrosoftDomain, .min_inputs = 2, .max_inputs = 2, .types = kPaddedTypes});
 
 }  // namespace slipway

@@ -110,7 +110,7 @@ struct QGemm {
     }
   }
 };
-const OpDef kMicrosoftQGemm =
+extern const OpDef kMicrosoftQGemm =
     Define<QGemm>({.name = "QGemm", .domain = kMicrosoftDomain, .min_inputs = 6, .max_inputs = 9, .types = kBytes});
 
 /// The product of matrices of int16; sums wrap round in int32. com.microsoft MatMulInteger16.
@@ -137,7 +137,7 @@ struct MatMulInteger16 {
     });
   }
 };
-const OpDef kMicrosoftMatMulInteger16 = Define<MatMulInteger16>({.name = "MatMulInteger16",
+extern const OpDef kMicrosoftMatMulInteger16 = Define<MatMulInteger16>({.name = "MatMulInteger16",
                                                                  .domain = kMicrosoftDomain,
                                                                  .min_inputs = 2,
                                                                  .max_inputs = 2,

@@ -169,16 +169,16 @@ constexpr OpDef Def(std::string_view name, int min_inputs, int max_inputs, TypeS
 
 /// com.microsoft's operators on bytes with a scale and zero point for each operand and the result: dequantize, compute
 /// in float, quantize with ties to even. NhwcMaxPool has neither scale nor zero point.
-const OpDef kMicrosoftQLinearAdd = Def<kAddForm>("QLinearAdd", 7, 8);
-const OpDef kMicrosoftQLinearMul = Def<kMulForm>("QLinearMul", 7, 8);
-const OpDef kMicrosoftQLinearSigmoid = Def<kSigmoidForm>("QLinearSigmoid", 4, 5);
-const OpDef kMicrosoftQLinearLeakyRelu = Def<kLeakyReluForm>("QLinearLeakyRelu", 4, 5);
-const OpDef kMicrosoftQLinearSoftmax = Def<kSoftmaxForm>("QLinearSoftmax", 5, 5);
-const OpDef kMicrosoftQLinearAveragePool = Def<kAveragePoolForm>("QLinearAveragePool", 4, 5);
-const OpDef kMicrosoftQLinearGlobalAveragePool = Def<kGlobalAveragePoolForm>("QLinearGlobalAveragePool", 5, 5);
-const OpDef kMicrosoftQLinearReduceMean = Def<kReduceMeanForm>("QLinearReduceMean", 4, 5);
-const OpDef kMicrosoftQLinearConcat = Def<kConcatForm>("QLinearConcat", 5, kVariadic, {DType::kFloat});
-const OpDef kMicrosoftQLinearWhere = Def<kWhereForm>("QLinearWhere", 9, 9, {DType::kBool});
-const OpDef kMicrosoftNhwcMaxPool = Def<kMaxPoolForm>("NhwcMaxPool", 1, 1);
+extern const OpDef kMicrosoftQLinearAdd = Def<kAddForm>("QLinearAdd", 7, 8);
+extern const OpDef kMicrosoftQLinearMul = Def<kMulForm>("QLinearMul", 7, 8);
+extern const OpDef kMicrosoftQLinearSigmoid = Def<kSigmoidForm>("QLinearSigmoid", 4, 5);
+extern const OpDef kMicrosoftQLinearLeakyRelu = Def<kLeakyReluForm>("QLinearLeakyRelu", 4, 5);
+extern const OpDef kMicrosoftQLinearSoftmax = Def<kSoftmaxForm>("QLinearSoftmax", 5, 5);
+extern const OpDef kMicrosoftQLinearAveragePool = Def<kAveragePoolForm>("QLinearAveragePool", 4, 5);
+extern const OpDef kMicrosoftQLinearGlobalAveragePool = Def<kGlobalAveragePoolForm>("QLinearGlobalAveragePool", 5, 5);
+extern const OpDef kMicrosoftQLinearReduceMean = Def<kReduceMeanForm>("QLinearReduceMean", 4, 5);
+extern const OpDef kMicrosoftQLinearConcat = Def<kConcatForm>("QLinearConcat", 5, kVariadic, {DType::kFloat});
+extern const OpDef kMicrosoftQLinearWhere = Def<kWhereForm>("QLinearWhere", 9, 9, {DType::kBool});
+extern const OpDef kMicrosoftNhwcMaxPool = Def<kMaxPoolForm>("NhwcMaxPool", 1, 1);
 
 }  // namespace slipway

@@ -74,7 +74,7 @@ struct RelativePositionBias {
     return first + std::min(exact + static_cast<int64_t>(far), buckets - 1);
   }
 };
-const OpDef kMicrosoftRelativePositionBias = Define<RelativePositionBias>({.name = "RelativePositionBias",
+extern const OpDef kMicrosoftRelativePositionBias = Define<RelativePositionBias>({.name = "RelativePositionBias",
                                                                            .domain = kMicrosoftDomain,
                                                                            .min_inputs = 3,
                                                                            .max_inputs = 3,
@@ -161,7 +161,7 @@ struct GatedRelativePositionBias {
     return sigmoid(sums[0]) * (sigmoid(sums[1]) * a - 1) + 2;
   }
 };
-const OpDef kMicrosoftGatedRelativePositionBias =
+extern const OpDef kMicrosoftGatedRelativePositionBias =
     Define<GatedRelativePositionBias>({.name = "GatedRelativePositionBias",
                                        .domain = kMicrosoftDomain,
                                        .min_inputs = 6,

@@ -77,7 +77,7 @@ struct MicrosoftRotaryEmbedding {
     return out;
   }
 };
-const OpDef kMicrosoftRotaryEmbedding =
+extern const OpDef kMicrosoftRotaryEmbedding =
     Define<MicrosoftRotaryEmbedding>({.name = "RotaryEmbedding",
                                       .domain = kMicrosoftDomain,
                                       .min_inputs = 4,

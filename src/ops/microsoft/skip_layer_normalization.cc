@@ -102,13 +102,13 @@ struct SkipNormalization {
     });
   }
 };
-const OpDef kMicrosoftSkipLayerNormalization = Define<SkipNormalization<false>>({.name = "SkipLayerNormalization",
+extern const OpDef kMicrosoftSkipLayerNormalization = Define<SkipNormalization<false>>({.name = "SkipLayerNormalization",
                                                                                  .domain = kMicrosoftDomain,
                                                                                  .min_inputs = 3,
                                                                                  .max_inputs = 5,
                                                                                  .max_outputs = 4,
                                                                                  .types = kFloatTypes});
-const OpDef kMicrosoftSkipSimplifiedLayerNormalization =
+extern const OpDef kMicrosoftSkipSimplifiedLayerNormalization =
     Define<SkipNormalization<true>>({.name = "SkipSimplifiedLayerNormalization",
                                      .domain = kMicrosoftDomain,
                                      .min_inputs = 3,

@@ -44,6 +44,6 @@ struct UnfoldTensor {
     });
   }
 };
-const OpDef kMicrosoftUnfoldTensor = Define<UnfoldTensor>({.name = "UnfoldTensor", .domain = kMicrosoftDomain});
+extern const OpDef kMicrosoftUnfoldTensor = Define<UnfoldTensor>({.name = "UnfoldTensor", .domain = kMicrosoftDomain});
 
 }  // namespace slipway

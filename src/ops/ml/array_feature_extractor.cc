@@ -37,7 +37,7 @@ struct ArrayFeatureExtractor {
     });
   }
 };
-const OpDef kArrayFeatureExtractor =
+extern const OpDef kArrayFeatureExtractor =
     Define<ArrayFeatureExtractor>({.name = "ArrayFeatureExtractor",
                                    .since = 1,
                                    .domain = kMlDomain,

@@ -57,7 +57,7 @@ struct Binarizer {
     });
   }
 };
-const OpDef kBinarizer =
+extern const OpDef kBinarizer =
     Define<Binarizer>({.name = "Binarizer", .since = 1, .domain = kMlDomain, .types = ml::kNumberTypes, .in_place = 0});
 
 /// Replaces one value (NaN too) by another, which may differ from feature to feature. ONNX Imputer, since ai.onnx.ml 1.
@@ -106,7 +106,7 @@ struct Imputer {
     });
   }
 };
-const OpDef kImputer =
+extern const OpDef kImputer =
     Define<Imputer>({.name = "Imputer", .since = 1, .domain = kMlDomain, .types = ml::kNumberTypes, .in_place = 0});
 
 /// (x - offset) * scale. ONNX Scaler, since ai.onnx.ml 1.
@@ -132,7 +132,7 @@ struct Scaler {
     });
   }
 };
-const OpDef kScaler = Define<Scaler>({.name = "Scaler", .since = 1, .domain = kMlDomain, .types = ml::kNumberTypes});
+extern const OpDef kScaler = Define<Scaler>({.name = "Scaler", .since = 1, .domain = kMlDomain, .types = ml::kNumberTypes});
 
 /// Each row divided by its largest element, its sum of magnitudes or its length; rows for which that is 0 stay. ONNX
 /// Normalizer, since ai.onnx.ml 1.
@@ -177,7 +177,7 @@ struct Normalizer {
     return norm == "L1" ? sum : std::sqrt(sum);
   }
 };
-const OpDef kNormalizer =
+extern const OpDef kNormalizer =
     Define<Normalizer>({.name = "Normalizer", .since = 1, .domain = kMlDomain, .types = ml::kNumberTypes});
 
 }  // namespace slipway

@@ -56,7 +56,7 @@ struct FeatureVectorizer {
     }
   }
 };
-const OpDef kFeatureVectorizer = Define<FeatureVectorizer>(
+extern const OpDef kFeatureVectorizer = Define<FeatureVectorizer>(
     {.name = "FeatureVectorizer", .since = 1, .domain = kMlDomain, .max_inputs = kVariadic, .types = ml::kNumberTypes});
 
 }  // namespace slipway

@@ -128,7 +128,7 @@ struct LabelEncoder {
   }
   void Run(RunContext& c) const { Encode(c, places, values, otherwise); }
 };
-const OpDef kLabelEncoder =
+extern const OpDef kLabelEncoder =
     Define<LabelEncoder>({.name = "LabelEncoder", .since = 4, .domain = kMlDomain, .types = kLabelTypes});
 
 /// Strings to integers, or integers to strings, by a table. ONNX CategoryMapper, since ai.onnx.ml 1.
@@ -159,7 +159,7 @@ struct CategoryMapper {
     }
   }
 };
-const OpDef kCategoryMapper = Define<CategoryMapper>(
+extern const OpDef kCategoryMapper = Define<CategoryMapper>(
     {.name = "CategoryMapper", .since = 1, .domain = kMlDomain, .types = {DType::kString, DType::kInt64}});
 
 }  // namespace slipway

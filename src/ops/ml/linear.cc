@@ -80,7 +80,7 @@ struct LinearClassifier {
     std::transform(scores.begin(), scores.end(), out, [](double s) { return static_cast<float>(s); });
   }
 };
-const OpDef kLinearClassifier = Define<LinearClassifier>(
+extern const OpDef kLinearClassifier = Define<LinearClassifier>(
     {.name = "LinearClassifier", .since = 1, .domain = kMlDomain, .max_outputs = 2, .types = ml::kNumberTypes});
 
 /// x w^T + b for each target. ONNX LinearRegressor, since ai.onnx.ml 1.
@@ -123,7 +123,7 @@ struct LinearRegressor {
     }
   }
 };
-const OpDef kLinearRegressor =
+extern const OpDef kLinearRegressor =
     Define<LinearRegressor>({.name = "LinearRegressor", .since = 1, .domain = kMlDomain, .types = ml::kNumberTypes});
 
 }  // namespace slipway

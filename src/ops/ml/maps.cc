@@ -117,7 +117,7 @@ struct CastMap {
     return v;
   }
 };
-const OpDef kCastMap = Define<CastMap>({.name = "CastMap", .since = 1, .domain = kMlDomain});
+extern const OpDef kCastMap = Define<CastMap>({.name = "CastMap", .since = 1, .domain = kMlDomain});
 
 /// A map's values as a row, each at its key's place in the vocabulary; the rest is zero. Keys outside the vocabulary
 /// are left out. ONNX DictVectorizer, since ai.onnx.ml 1.
@@ -173,7 +173,7 @@ struct DictVectorizer {
     return type == DType::kUndefined ? DType::kFloat : type;
   }
 };
-const OpDef kDictVectorizer = Define<DictVectorizer>({.name = "DictVectorizer", .since = 1, .domain = kMlDomain});
+extern const OpDef kDictVectorizer = Define<DictVectorizer>({.name = "DictVectorizer", .since = 1, .domain = kMlDomain});
 
 /// Each row as a map from class labels to the columns' values. ONNX ZipMap, since ai.onnx.ml 1.
 struct ZipMap {
@@ -208,6 +208,6 @@ struct ZipMap {
     return Map(std::move(map));
   }
 };
-const OpDef kZipMap = Define<ZipMap>({.name = "ZipMap", .since = 1, .domain = kMlDomain, .types = {DType::kFloat}});
+extern const OpDef kZipMap = Define<ZipMap>({.name = "ZipMap", .since = 1, .domain = kMlDomain, .types = {DType::kFloat}});
 
 }  // namespace slipway

@@ -63,7 +63,7 @@ struct OneHotEncoder {
     return found == ints.end() ? -1 : found->second;
   }
 };
-const OpDef kOneHotEncoder = Define<OneHotEncoder>(
+extern const OpDef kOneHotEncoder = Define<OneHotEncoder>(
     {.name = "OneHotEncoder", .since = 1, .domain = kMlDomain, .types = ml::kNumberTypes | TypeSet{DType::kString}});
 
 }  // namespace slipway

@@ -231,7 +231,7 @@ struct SVMClassifier {
     return scores;
   }
 };
-const OpDef kSVMClassifier = Define<SVMClassifier>(
+extern const OpDef kSVMClassifier = Define<SVMClassifier>(
     {.name = "SVMClassifier", .since = 1, .domain = kMlDomain, .max_outputs = 2, .types = ml::kNumberTypes});
 
 /// A weighted sum of kernels; without support vectors a linear function; with one_class 1 above zero and -1 elsewhere.
@@ -287,7 +287,7 @@ struct SVMRegressor {
     }
   }
 };
-const OpDef kSVMRegressor =
+extern const OpDef kSVMRegressor =
     Define<SVMRegressor>({.name = "SVMRegressor", .since = 1, .domain = kMlDomain, .types = ml::kNumberTypes});
 
 }  // namespace slipway

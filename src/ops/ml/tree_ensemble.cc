@@ -328,7 +328,7 @@ struct TreeEnsemble {
     });
   }
 };
-const OpDef kTreeEnsemble = Define<TreeEnsemble>({.name = "TreeEnsemble",
+extern const OpDef kTreeEnsemble = Define<TreeEnsemble>({.name = "TreeEnsemble",
                                                   .since = 5,
                                                   .domain = kMlDomain,
                                                   .types = {DType::kFloat, DType::kDouble, DType::kFloat16}});
@@ -365,7 +365,7 @@ struct TreeEnsembleRegressor {
     });
   }
 };
-const OpDef kTreeEnsembleRegressor = Define<TreeEnsembleRegressor>(
+extern const OpDef kTreeEnsembleRegressor = Define<TreeEnsembleRegressor>(
     {.name = "TreeEnsembleRegressor", .since = 3, .domain = kMlDomain, .types = ml::kNumberTypes});
 
 /// The class with the highest score, and all scores. Where the votes of two classes are all for one of them, they
@@ -429,7 +429,7 @@ struct TreeEnsembleClassifier {
   /// Votes that are never negative are taken for probabilities.
   size_t Second(std::span<const double> scores) const { return scores[*only] > (all_positive ? 0.5 : 0.0) ? 1 : 0; }
 };
-const OpDef kTreeEnsembleClassifier = Define<TreeEnsembleClassifier>(
+extern const OpDef kTreeEnsembleClassifier = Define<TreeEnsembleClassifier>(
     {.name = "TreeEnsembleClassifier", .since = 3, .domain = kMlDomain, .max_outputs = 2, .types = ml::kNumberTypes});
 
 }  // namespace slipway

@@ -138,8 +138,8 @@ constexpr OpDef DefineOptimizer(std::string_view name) {
 }  // namespace
 
 /// ONNX ai.onnx.preview.training Adagrad, Adam and Momentum, since 1.
-const OpDef kAdagrad = DefineOptimizer<AdagradRule>("Adagrad");
-const OpDef kAdam = DefineOptimizer<AdamRule>("Adam");
-const OpDef kMomentum = DefineOptimizer<MomentumRule>("Momentum");
+extern const OpDef kAdagrad = DefineOptimizer<AdagradRule>("Adagrad");
+extern const OpDef kAdam = DefineOptimizer<AdamRule>("Adam");
+extern const OpDef kMomentum = DefineOptimizer<MomentumRule>("Momentum");
 
 }  // namespace slipway
