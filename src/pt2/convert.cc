@@ -79,7 +79,9 @@ Model Convert(const Program& program, const ConvertOptions& options, Report* rep
   Model model;
   {
     Watch watch(r.seconds["convert"]);
-    model.graph = Converter(program, torch, options, r).Run();
+    Converter converter(program, torch, options, r);
+    model.graph = converter.Run();
+    model.opsets = converter.opsets();
   }
   Graph& graph = *model.graph;
   std::vector<std::string> names;

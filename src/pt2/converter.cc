@@ -637,8 +637,6 @@ void Converter::ConvertKnown(const TorchNode& node, const Conversion& conversion
   }
 }
 
-bool Converter::Translate(const TorchNode&) { return false; }
-
 void Converter::Unsupported(const TorchNode& node) const {
   const std::string line = node.SourceLine();
   throw Error(

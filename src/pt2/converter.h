@@ -83,6 +83,8 @@ class Converter {
   Converter(const Program& program, const TorchProgram& torch, const ConvertOptions& options, Report& report);
   std::unique_ptr<Graph> Run();
   const ConvertOptions& options() const { return options_; }
+  /// The versions of other domains whose operators translations brought in.
+  const std::map<std::string, int64_t>& opsets() const { return opsets_; }
   void Warn(std::string message);
 
   // ---- For Call; see there -------------------------------------------------------------------------------
@@ -155,6 +157,7 @@ class Converter {
   Frame* frame_ = &root_;
   Scope* scope_ = nullptr;
   std::map<std::string, std::string> symbol_names_;
+  std::map<std::string, int64_t> opsets_;
   std::unordered_map<std::string, ValueId> weights_;  // by the name that holds the data
   const TorchNode* node_ = nullptr;
   std::set<std::string> warned_;
