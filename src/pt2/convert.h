@@ -27,7 +27,8 @@ struct ConvertOptions {
   /// For each of them, what an axis that varies is to be called.
   AxisNames input_axes, output_axes;
   bool fold_constants = true;
-  /// A serialized FunctionProto for an operator, by its target ("mylib::op.default"), to stand in its place.
+  /// A serialized ModelProto for an operator, by its target ("mylib.op.default"), whose nodes stand in its place. Its
+  /// inputs are the tensors and symbolic numbers among the arguments, its outputs the results, in order.
   std::map<std::string, std::string> translations;
   /// Written into the file's metadata_props.
   std::map<std::string, std::string> metadata;

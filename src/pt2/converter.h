@@ -83,7 +83,11 @@ class Converter {
   Converter(const Program& program, const TorchProgram& torch, const ConvertOptions& options, Report& report);
   std::unique_ptr<Graph> Run();
   const ConvertOptions& options() const { return options_; }
+  /// The versions of other domains whose operators translations brought in.
+  const std::map<std::string, int64_t>& opsets() const { return opsets_; }
   void Warn(std::string message);
+  /// The model's weights that were turned round, and what they became.
+  const std::unordered_map<ValueId, ValueId>& turned() const { return root_.turned; }
 
   // ---- For Call; see there -------------------------------------------------------------------------------
   Graph& graph() { return *frame_->graph; }
@@ -107,7 +111,9 @@ class Converter {
   /// A value of the graph around as one of the graph under construction.
   ValueId Capture(ValueId outer);
   /// Runs a program's graph within Build, with these tensors (of the graph under construction) for its inputs.
-  std::vector<TensorRef> RunWith(const TorchGraph& graph, const std::vector<TensorRef>& inputs);
+  /// `numbers` are its inputs that are no tensors.
+  std::vector<TensorRef> RunWith(const TorchGraph& graph, const std::vector<TensorRef>& inputs,
+                                 std::unordered_map<std::string, Expr> numbers = {});
   Dim ToDim(const Expr& e) const;
   /// The least a symbol can be.
   int64_t Low(const std::string& symbol) const;
@@ -153,6 +159,7 @@ class Converter {
   Frame* frame_ = &root_;
   Scope* scope_ = nullptr;
   std::map<std::string, std::string> symbol_names_;
+  std::map<std::string, int64_t> opsets_;
   std::unordered_map<std::string, ValueId> weights_;  // by the name that holds the data
   const TorchNode* node_ = nullptr;
   std::set<std::string> warned_;

@@ -117,7 +117,7 @@ def _symbolic(call: Call, values: list[torch.Tensor], opset: int, domains: Mappi
             f"{name}.symbolic fails: {type(error).__name__}: {error}\n  at {line}{where}\n"
             f"It is called as symbolic(g, *args) with the arguments that {name}.apply got."
         ) from error
-    return recorder.function(name, outputs)
+    return recorder.model(name, outputs)
 
 
 @contextlib.contextmanager
@@ -189,7 +189,7 @@ def replace(
     opset: int,
     domains: Mapping[str, int],
 ) -> dict[str, bytes]:
-    """Gives each use of a custom operator a target of its own in the packed graph; returns their functions by target."""
+    """Gives each use of a custom operator a target of its own in the packed graph; returns the graphs for them by target."""
     found: dict[str, bytes] = {}
     for node, original in _graphs(packed.graph["graph_module"]["graph"], program.graph_module):
         if original.op != "call_function":
@@ -234,7 +234,7 @@ def _translate(functions: Sequence[Callable], node: torch.fx.Node, opset: int, d
         try:
             with _export_opset(opset):
                 result = evaluate_with(recorder, function, args, kwargs)
-            return recorder.function(name, as_outputs(recorder, result, what))
+            return recorder.model(name, as_outputs(recorder, result, what))
         except errors.Error as error:
             failure = ExportError(f"{what}: {error}")
         except Exception as error:

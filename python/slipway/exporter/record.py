@@ -1,4 +1,4 @@
-"""Records ONNX nodes that Python functions ask for, as a FunctionProto for the converter to put in their place."""
+"""Records ONNX nodes that Python functions ask for, as a model whose nodes the converter puts in their place."""
 
 from __future__ import annotations
 
@@ -240,12 +240,13 @@ class Recorder:
         self._asked = dict(domains)
         self._domains: dict[str, int] = {}
         self._nodes: list[bytes] = []
-        self._inputs: list[str] = []
+        self._inputs: list[tuple[str, torch.Tensor | None]] = []
         self._count = 0
 
     def input(self, tensor: torch.Tensor | None) -> Value:
-        self._inputs.append(f"in_{len(self._inputs)}")
-        return Value(self, self._inputs[-1], tensor)
+        name = f"in_{len(self._inputs)}"
+        self._inputs.append((name, tensor))
+        return Value(self, name, tensor)
 
     def _fresh(self) -> str:
         self._count += 1
@@ -327,18 +328,30 @@ class Recorder:
         """Says which version of a domain the nodes are written for; of several the newest."""
         self._domains[domain] = max(version, self._domains.get(domain, 0))
 
-    def function(self, name: str, outputs: Sequence[Value]) -> bytes:
-        """The FunctionProto of all that was recorded."""
+    def model(self, name: str, outputs: Sequence[Value]) -> bytes:
+        """The ModelProto of all that was recorded."""
         results = [self._emit("", "Identity", [o.name], [], 1)[0].name for o in outputs]
-        opsets = self._domains or {"": self.opset}
-        return (
-            _bytes(1, name)
-            + b"".join(_bytes(4, i) for i in self._inputs)
-            + b"".join(_bytes(5, o) for o in results)
-            + b"".join(_bytes(7, n) for n in self._nodes)
-            + b"".join(_bytes(9, (_bytes(1, d) if d else b"") + _int(2, v)) for d, v in opsets.items())
-            + _bytes(10, "slipway.export")
+        graph = (
+            b"".join(_bytes(1, n) for n in self._nodes)
+            + _bytes(2, name)
+            + b"".join(_bytes(11, _value_info(n, t)) for n, t in self._inputs)
+            + b"".join(_bytes(12, _bytes(1, o)) for o in results)
         )
+        opsets = {"": self.opset} | self._domains
+        return (
+            _int(1, 8)
+            + _bytes(7, graph)
+            + b"".join(_bytes(8, (_bytes(1, d) if d else b"") + _int(2, v)) for d, v in opsets.items())
+        )
+
+
+def _value_info(name: str, tensor: torch.Tensor | None) -> bytes:
+    """A ValueInfoProto; sizes that are not numbers are left open."""
+    if tensor is None:
+        return _bytes(1, name)
+    dims = b"".join(_bytes(1, _int(1, n) if isinstance(n, int) else b"") for n in tensor.shape)
+    kind = _int(1, onnx_type(tensor.dtype)) + _bytes(2, dims)
+    return _bytes(1, name) + _bytes(2, _bytes(1, kind))
 
 
 def _is_none(value: Any) -> bool:
