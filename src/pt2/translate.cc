@@ -21,10 +21,10 @@ bool Converter::Translate(const TorchNode& node) {
   }
   const Graph& from = *model.graph;
   if (from.inputs.size() != node.inputs.size() || from.outputs.size() != node.outputs.size()) {
-    throw Error(Code::kInvalidArgument,
-                fmt::format("the translation of node '{}' has {} inputs and {} outputs, the node has {} and {}.",
-                            node.name, from.inputs.size(), from.outputs.size(), node.inputs.size(),
-                            node.outputs.size()));
+    throw Error(
+        Code::kInvalidArgument,
+        fmt::format("the translation of node '{}' has {} inputs and {} outputs, the node has {} and {}.", node.name,
+                    from.inputs.size(), from.outputs.size(), node.inputs.size(), node.outputs.size()));
   }
   std::unordered_map<ValueId, ValueId> ours;
   for (size_t i = 0; i < from.inputs.size(); ++i) {
