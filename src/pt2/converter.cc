@@ -532,8 +532,9 @@ void Converter::RunNodes(const TorchGraph& torch) {
   for (const TorchNode& node : torch.nodes) ConvertNode(node);
 }
 
-std::vector<TensorRef> Converter::RunWith(const TorchGraph& torch, const std::vector<TensorRef>& inputs) {
-  Scope inner{&torch};
+std::vector<TensorRef> Converter::RunWith(const TorchGraph& torch, const std::vector<TensorRef>& inputs,
+                                          std::unordered_map<std::string, Expr> numbers) {
+  Scope inner{.graph = &torch, .numbers = std::move(numbers)};
   if (inputs.size() != torch.inputs.size()) throw Error(Code::kBadFile, "a graph is called with too few arguments.");
   for (size_t i = 0; i < inputs.size(); ++i) {
     if (!torch.inputs[i].is(Kind::kTensor)) continue;
@@ -570,8 +571,15 @@ std::vector<TensorRef> Converter::RunWith(const TorchGraph& torch, const std::ve
 
 std::vector<TensorRef> Converter::Inline(const TorchGraph& torch, const std::vector<Argument>& arguments) {
   std::vector<TensorRef> inputs;
-  for (const Argument& a : arguments) inputs.push_back(a.is(Kind::kTensor) ? Read(a.text) : TensorRef());
-  return RunWith(torch, inputs);
+  std::unordered_map<std::string, Expr> numbers;
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    const Argument& a = arguments[i];
+    inputs.push_back(a.is(Kind::kTensor) ? Read(a.text) : TensorRef());
+    const bool number = a.is(Kind::kInt) || a.is(Kind::kFloat) || a.is(Kind::kBool) || a.is(Kind::kSymInt) ||
+                        a.is(Kind::kSymFloat) || a.is(Kind::kSymBool);
+    if (number && i < torch.inputs.size()) numbers.emplace(torch.inputs[i].text, Symbolic(a));
+  }
+  return RunWith(torch, inputs, std::move(numbers));
 }
 
 void Converter::ConvertNode(const TorchNode& node, bool refresh) {

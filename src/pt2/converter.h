@@ -109,7 +109,9 @@ class Converter {
   /// A value of the graph around as one of the graph under construction.
   ValueId Capture(ValueId outer);
   /// Runs a program's graph within Build, with these tensors (of the graph under construction) for its inputs.
-  std::vector<TensorRef> RunWith(const TorchGraph& graph, const std::vector<TensorRef>& inputs);
+  /// `numbers` are its inputs that are no tensors.
+  std::vector<TensorRef> RunWith(const TorchGraph& graph, const std::vector<TensorRef>& inputs,
+                                 std::unordered_map<std::string, Expr> numbers = {});
   Dim ToDim(const Expr& e) const;
   /// The least a symbol can be.
   int64_t Low(const std::string& symbol) const;
