@@ -380,9 +380,10 @@ std::string WriteModel(const Model& model, int64_t opset) {
 
 std::string WriteCompiledGraph(const Model& model, std::ostream& out, int64_t* offset) {
   onnx::ExternalFile external{.out = &out, .name = "", .offset = *offset};
-  std::string bytes = Serialize(model, onnx::kNewestOpset, &external);
+  std::ostringstream bytes;
+  Serialize(model, onnx::kNewestOpset, &external).WriteTo(bytes);
   *offset = external.offset;
-  return bytes;
+  return std::move(bytes).str();
 }
 
 void WriteModel(const Model& model, const std::string& path, int64_t external_above, int64_t opset) {
