@@ -190,18 +190,27 @@ void AdaptiveMax(Call& c) {
     if (places) c.Out(1, WithoutBatch(c, a.b, PlacesInImage(c, out[1], x)));
     return;
   }
-  if (places) c.Fail("places of the greatest in windows of uneven sizes have no ONNX form.");
-  ValueId y = x.id;
-  for (size_t i = 0; i < a.out.size(); ++i) {
-    const int axis = static_cast<int>(i) + 2;
-    if (a.out[i] == x.shape[axis]) continue;
+  // Axis by axis from the last: the greatest of each row, and its place in the image, the first of equals.
+  ValueId y = x.id, place = kNone;
+  Expr step = 1;
+  for (int axis = x.rank() - 1; axis >= 2; --axis) {
     const ValueId row = c.Unsqueeze(SwapWithLast(c, y, x.rank(), axis), {-2});
-    const ValueId shown = c.Add("Where", {InWindow(c, x.shape[axis], a.out[i]), row,
+    const ValueId shown = c.Add("Where", {InWindow(c, x.shape[axis], a.out[axis - 2]), row,
                                           c.Scalar(-std::numeric_limits<double>::infinity(), x.dtype)});
     const ValueId best = c.Add("ReduceMax", {shown, c.IntsConstant({-1})}, {{"keepdims", int64_t{0}}});
     y = SwapWithLast(c, best, x.rank(), axis);
+    if (places) {
+      const ValueId found = c.Add("ArgMax", {shown}, {{"axis", int64_t{-1}}, {"keepdims", int64_t{0}}});
+      const ValueId at = SwapWithLast(c, found, x.rank(), axis);
+      const ValueId before = c.Add("Mul", {at, c.SizeScalar(step)});
+      place = place == kNone
+                  ? before
+                  : c.Add("Add", {before, c.Add("GatherElements", {place, at}, {{"axis", int64_t{axis}}})});
+    }
+    step = step * x.shape[axis];
   }
   c.Out(0, WithoutBatch(c, a.b, y));
+  if (places) c.Out(1, WithoutBatch(c, a.b, place));
 }
 
 /// Values back to where a MaxPool found them.
