@@ -3,12 +3,12 @@
 import warnings
 
 import numpy as np
-import onnx
 import pytest
-from onnx import numpy_helper
+import slipway
 from onnx.backend.test.loader import load_model_tests
 
-import slipway
+import onnx
+from onnx import numpy_helper
 
 try:
     import onnxruntime
@@ -35,7 +35,7 @@ TESTS = list(node_tests())
 def fix(model, inputs):
     """The model with all inputs but the first as constants, as exported models have axes and sizes."""
     model = onnx.ModelProto.FromString(model.SerializeToString())
-    for info, value in list(zip(model.graph.input, inputs))[1:]:
+    for info, value in list(zip(model.graph.input, inputs, strict=False))[1:]:
         if info.type.HasField("tensor_type") and value is not None:
             model.graph.initializer.append(numpy_helper.from_array(np.asarray(value), info.name))
             model.graph.input.remove(info)
@@ -74,8 +74,11 @@ def test_node_tests_at_older_opsets(opset):
     converted, wrong = 0, []
     for name, model, inputs in TESTS:
         raw = model.SerializeToString()
-        feed = {i.name: np.asarray(v) if not isinstance(v, list) else v for i, v in zip(model.graph.input, inputs)}
-        feed = {k: v for k, v in feed.items() if v is not None and getattr(v, "dtype", None) != object}
+        feed = {
+            i.name: np.asarray(v) if not isinstance(v, list) else v
+            for i, v in zip(model.graph.input, inputs, strict=False)
+        }
+        feed = {k: v for k, v in feed.items() if v is not None and getattr(v, "dtype", None) is not np.dtype(object)}
         try:
             want = slipway.InferenceSession(raw).run(None, feed)
         except slipway.Error:
@@ -126,7 +129,7 @@ def test_names_what_cannot_be_written():
     model = onnx.parser.parse_model(
         '<ir_version: 9, opset_import: ["": 17]> g (float[2,2] x) => (float y) { y = Det(x) }'
     )
-    with pytest.raises(slipway.errors.NotImplemented, match="Det.*opset 10.*opset 11"):
+    with pytest.raises(slipway.errors.NotImplemented, match=r"Det.*opset 10.*opset 11"):
         slipway.convert_opset(model.SerializeToString(), opset=10)
     with pytest.raises(slipway.errors.InvalidArgument, match="opset 3"):
         slipway.convert_opset(model.SerializeToString(), opset=3)
