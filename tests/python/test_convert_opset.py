@@ -81,8 +81,8 @@ def test_node_tests_at_older_opsets(opset):
         feed = {k: v for k, v in feed.items() if v is not None and getattr(v, "dtype", None) is not np.dtype(object)}
         try:
             want = slipway.InferenceSession(raw).run(None, feed)
-        except slipway.Error:
-            continue
+        except (slipway.Error, RuntimeError):
+            continue  # an operator or a form of it that does not run at any opset
         try:
             older = slipway.convert_opset(raw, opset=opset)
         except slipway.errors.NotImplemented:
