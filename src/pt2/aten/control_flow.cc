@@ -139,8 +139,10 @@ void WhileLoop(Call& c) {
   };
   const ValueId first = holds(with(carried, besides));
   Subgraph loop = converter.Build(body.text, [&](Graph& g) {
-    const ValueId round = g.AddValue(c.node().name + "_round", Type::TensorOf(DType::kInt64, SymbolicShape(std::vector<Dim>())));
-    const ValueId going = g.AddValue(c.node().name + "_going", Type::TensorOf(DType::kBool, SymbolicShape(std::vector<Dim>())));
+    const ValueId round =
+        g.AddValue(c.node().name + "_round", Type::TensorOf(DType::kInt64, SymbolicShape(std::vector<Dim>())));
+    const ValueId going =
+        g.AddValue(c.node().name + "_going", Type::TensorOf(DType::kBool, SymbolicShape(std::vector<Dim>())));
     g.inputs = {round, going};
     std::vector<TensorRef> state;
     for (size_t i = 0; i < carried.size(); ++i) {
@@ -183,8 +185,7 @@ void AddScan(Call& c, const Argument& body, const std::vector<TensorRef>& state,
     std::vector<ValueId> outputs;
     for (size_t i = 0; i < results.size(); ++i) {
       if (!results[i].defined()) c.Fail("its body gives None.");
-      AddOutput(converter, g, outputs,
-                i < state.size() ? c.Cast(results[i].id, state[i].dtype) : results[i].id);
+      AddOutput(converter, g, outputs, i < state.size() ? c.Cast(results[i].id, state[i].dtype) : results[i].id);
     }
     count = static_cast<int>(outputs.size());
     return outputs;
@@ -212,7 +213,8 @@ void Map(Call& c) { AddScan(c, GraphAt(c, 0), {}, Operands(c, 1), Operands(c, 2)
 /// behind the graph among the arguments are its inputs. What autocast does shows in the types that torch tells.
 void InPlace(Call& c) {
   const auto& inputs = c.node().inputs;
-  const auto graph = std::find_if(inputs.begin(), inputs.end(), [](const auto& i) { return i.second.is(Kind::kGraph); });
+  const auto graph =
+      std::find_if(inputs.begin(), inputs.end(), [](const auto& i) { return i.second.is(Kind::kGraph); });
   if (graph == inputs.end() || !graph->second.graph) c.Fail("no graph is among its arguments.");
   std::vector<TensorRef> operands;
   const size_t wanted = graph->second.graph->inputs.size();
