@@ -41,7 +41,8 @@ void AddConvert(CLI::App& app, int& code) {
   command->add_option("MODEL", a->path, "the .onnx file")->required();
   command->add_option("-o,--output", a->output, "the file to write; large weights go into OUTPUT.data beside it")
       ->required();
-  command->add_option("--opset", a->opset, fmt::format("of ai.onnx, 7 to {}; otherwise the newest", onnx::kNewestOpset));
+  command->add_option("--opset", a->opset,
+                      fmt::format("of ai.onnx, 7 to {}; otherwise the newest", onnx::kNewestOpset));
   command->add_flag("--json", a->json, "print JSON");
   command->footer(
       "What the opset lacks is written in operators that it has.\n"

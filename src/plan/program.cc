@@ -20,8 +20,8 @@ struct Program::Workspace {
 struct Program::Instance {
   std::vector<Value> values;
   std::vector<RunContext> contexts;
-  bool bound = false;
   const std::byte* base = nullptr;  // of the arena that the values point into
+  bool bound = false;               // they do
   RunOptions options;
   RunContext::ScratchBuffer* scratch = nullptr;
 };
@@ -225,9 +225,10 @@ void Program::Bind(Instance& instance, const Plan& plan, std::vector<Value>& inp
     workspace.arena = {.data = std::move(memory), .bytes = bytes};
   }
   auto* base = static_cast<std::byte*>(workspace.arena.data.get());
-  const bool moved = !instance.bound || base != instance.base;
-  instance.bound = true;
+  // An arena for empty values alone is null; they are to be bound all the same.
+  const bool moved = base != instance.base || !instance.bound;
   instance.base = base;
+  instance.bound = true;
   size_t i = 0;
   auto give = [&](ValueId v) {
     if (v != kNone) values[v] = std::move(inputs[i]);

@@ -9,10 +9,6 @@
 namespace slipway::pt2 {
 namespace {
 
-struct ParseCase {
-  const char* text;
-  const char* want;
-};
 
 TEST(Expr, ReadsWhatSympyWrites) {
   const std::string s = "Symbol('s77', positive=True, integer=True)";

@@ -35,7 +35,9 @@ std::vector<std::string> OpsOf(const Graph& g) {
 Tensor Filled(const ValueInfo& info) {
   Shape shape;
   for (const AxisInfo& axis : info.shape) shape.push_back(axis.size >= 0 ? axis.size : 3);
-  Tensor t(info.type == "tensor(int64)" ? DType::kInt64 : info.type == "tensor(int8)" ? DType::kInt8 : DType::kFloat,
+  Tensor t(info.type == "tensor(int64)"  ? DType::kInt64
+           : info.type == "tensor(int8)" ? DType::kInt8
+                                         : DType::kFloat,
            shape);
   for (int64_t i = 0; i < t.size(); ++i) {
     const auto value = static_cast<float>((i * 37 + 11) % 23) / 4 - 2.5f;
@@ -87,15 +89,21 @@ TEST(ConvertOpset, GivesTheSameNumbersInOlderForms) {
       {"swish", unary("Swish"), 23, {"Sigmoid", "Mul"}},
       {"softmax over the last axis", unary("Softmax"), 12, {"Softmax"}},
       {"softmax over another axis",
-       [](GraphBuilder& b) { b.Output(b.Add("Softmax", {b.Input("x", {2, 3, 4})}, {{"axis", int64_t{1}}})); },
+       [](GraphBuilder& b) {
+         b.Output(b.Add("Softmax", {b.Input("x", {2, 3, 4})}, {{"axis", int64_t{1}}}));
+       },
        11,
        {"Transpose", "Softmax", "Transpose"}},
       {"axes to an attribute",
-       [](GraphBuilder& b) { b.Output(b.Add("ReduceMean", {b.Input("x", {2, 3}), b.Ints({-1})})); },
+       [](GraphBuilder& b) {
+         b.Output(b.Add("ReduceMean", {b.Input("x", {2, 3}), b.Ints({-1})}));
+       },
        17,
        {"ReduceMean"}},
       {"negative axes before opset 11",
-       [](GraphBuilder& b) { b.Output(b.Add("ReduceSum", {b.Input("x", {2, 3}), b.Ints({-1})})); },
+       [](GraphBuilder& b) {
+         b.Output(b.Add("ReduceSum", {b.Input("x", {2, 3}), b.Ints({-1})}));
+       },
        9,
        {"ReduceSum"}},
       {"no axes, nothing reduced",
@@ -168,17 +176,22 @@ TEST(ConvertOpset, GivesTheSameNumbersInOlderForms) {
        10,
        {"MatMul", "Transpose", "MatMul"}},
       {"trilu",
-       [](GraphBuilder& b) { b.Output(b.Add("Trilu", {b.Input("x", {Dim::Symbol("n"), 4})})); },
+       [](GraphBuilder& b) {
+         b.Output(b.Add("Trilu", {b.Input("x", {Dim::Symbol("n"), 4})}));
+       },
        13,
        {"Shape", "Gather", "Squeeze", "Range", "Unsqueeze", "Unsqueeze", "Sub", "Less", "Not", "Where"}},
       {"einsum",
        [](GraphBuilder& b) {
-         b.Output(b.Add("Einsum", {b.Input("x", {2, 3}), b.Input("y", {4, 3})}, {{"equation", std::string("ij,kj->ik")}}));
+         b.Output(
+             b.Add("Einsum", {b.Input("x", {2, 3}), b.Input("y", {4, 3})}, {{"equation", std::string("ij,kj->ik")}}));
        },
        11,
        {"Transpose", "MatMul"}},
       {"running products",
-       [](GraphBuilder& b) { b.Output(b.Add("CumProd", {b.Input("x", {3, 2}), b.Constant(Tensor::From<int64_t>({}, {0}))})); },
+       [](GraphBuilder& b) {
+         b.Output(b.Add("CumProd", {b.Input("x", {3, 2}), b.Constant(Tensor::From<int64_t>({}, {0}))}));
+       },
        25,
        {"Concat", "ConstantOfShape", "Scan"}},
       {"bits",
@@ -190,10 +203,10 @@ TEST(ConvertOpset, GivesTheSameNumbersInOlderForms) {
        {}},
       {"scattered sums",
        [](GraphBuilder& b) {
-         b.Output(b.Add("ScatterElements",
-                        {b.Input("x", {3, 2}), b.Constant(Tensor::From<int64_t>({2, 1}, {2, 2})),
-                         b.Floats({2, 1}, {1.5f, 2})},
-                        {{"reduction", std::string("add")}}));
+         b.Output(b.Add(
+             "ScatterElements",
+             {b.Input("x", {3, 2}), b.Constant(Tensor::From<int64_t>({2, 1}, {2, 2})), b.Floats({2, 1}, {1.5f, 2})},
+             {{"reduction", std::string("add")}}));
        },
        15,
        {}},
@@ -245,7 +258,10 @@ TEST(ConvertOpset, SaysWhatCannotBeExpressed) {
     int64_t opset;
     std::string want;
   } cases[] = {
-      {[](GraphBuilder& b) { b.Output(b.Add("Det", {b.Input("x", {2, 2})})); }, 10, "came with opset 11"},
+      {[](GraphBuilder& b) {
+         b.Output(b.Add("Det", {b.Input("x", {2, 2})}));
+       },
+       10, "came with opset 11"},
       {[](GraphBuilder& b) { b.Output(b.Add("Relu", {b.Input("x", {2}, DType::kBFloat16)})); }, 12, "opset 13"},
       {[](GraphBuilder& b) {
          b.Output(b.Add("ReduceMean", {b.Input("x", {2, 3}), b.Input("axes", {1}, DType::kInt64)}));

@@ -66,6 +66,16 @@ std::string MessageOf(F&& f) {
   return "";
 }
 
+TEST(Session, RunsWhereAllThatLiesBetweenIsEmpty) {
+  GraphBuilder b;
+  const ValueId x = b.Input("x", {2, 0, 4});
+  b.Output(b.Add("ReduceSum", {b.Add("Exp", {b.Add("Neg", {x})}), b.Ints({1})}), "y");
+  const Session session = Session::FromBytes(Bytes(std::move(b)));
+  const auto out = session.Run({{"x", Tensor(DType::kFloat, {2, 0, 4})}});
+  ASSERT_EQ(out[0].tensor().shape(), Shape({2, 1, 4}));
+  for (int64_t i = 0; i < 8; ++i) EXPECT_EQ(out[0].tensor().data<float>()[i], 0);
+}
+
 TEST(Session, LevelsAgree) {
   const std::string model = TextModel();
   const Session plain = Session::FromBytes(model, {.optimization_level = 0});

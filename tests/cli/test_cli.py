@@ -157,6 +157,19 @@ def test_inspect(model):
     assert "x: float [batch, 4]" in done.stdout
 
 
+def test_convert(model, tmp_path):
+    out = tmp_path / "older.onnx"
+    done = slipway("convert", model, "-o", out, "--opset", 9, "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert (report["from_opset"], report["opset"]) == (17, 9)
+    older = onnx.load(out)
+    assert {o.domain: o.version for o in older.opset_import}[""] == 9
+    assert older.ir_version == 4
+    assert_error(slipway("convert", model, "-o", out, "--opset", 99), "99", "7 to 28")
+    assert_error(slipway("convert", tmp_path / "none.onnx", "-o", out), "none.onnx")
+
+
 def test_check(model, tmp_path):
     done = slipway("check", model)
     assert (done.returncode, done.stderr) == (0, "")

@@ -16,8 +16,8 @@ class Function(nn.Module):
         super().__init__()
         self.function = function
 
-    def forward(self, *args):
-        return self.function(*args)
+    def forward(self, x):
+        return self.function(x)
 
 
 def rows(*shape):
@@ -205,9 +205,9 @@ def test_reduction(name, tmp_path):
 CREATIONS = {
     "filled": lambda x: (x.new_zeros(x.shape[0], 2), torch.full((2, x.shape[0]), 1.5), torch.ones_like(x), x.new_full((3,), 2)),
     "arange": lambda x: (torch.arange(x.shape[0]), torch.arange(0, 1, 0.3), torch.arange(2, 10, 3), torch.arange(x.shape[0] * 1.0)),
-    "linspace": lambda x: (torch.linspace(0, 1, x.shape[0]), torch.linspace(-1, 2, 7), torch.linspace(0, 1, 1)),
+    "linspace": lambda x: (torch.linspace(0, 1, 5), torch.linspace(-1, 2, 7), torch.linspace(0, 1, 1)),
     "eye": lambda x: (torch.eye(x.shape[0]), torch.eye(3, 4), torch.eye(x.shape[0], dtype=torch.int64)),
-    "triangles": lambda x: (torch.tril_indices(3, 4), torch.triu_indices(x.shape[0], 5, 1)),
+    "triangles": lambda x: (torch.tril_indices(3, 4), torch.triu_indices(3, 5, 1)),
     "masks": lambda x: torch.triu(torch.full((x.shape[0], x.shape[0]), -math.inf), 1),
     "sizes": lambda x: (torch.tensor(x.shape[0]), torch.zeros(x.shape[0] * 2 + 1), torch.zeros((x.shape[0] + 1) // 2)),
 }  # fmt: skip

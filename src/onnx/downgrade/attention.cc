@@ -275,8 +275,9 @@ void LinearAttentionByScan(Rewrite& r) {
   q = r.Mul(q, r.Num(given != 0 ? given : 1 / std::sqrt(static_cast<double>(*key_size)), wide));
   // Queries of one key head lie in an axis of their own.
   q = r.ReshapeBy(q, r.Concat({r.SizeOf(q, 0), r.SizeOf(q, 1), r.Ints({heads, q_heads / heads, *key_size})}, 0));
-  ValueId state = r.Has(3) ? r.Cast(r.In(3), wide)
-                           : r.Full(r.Concat({r.SizeOf(query, 0), r.Ints({heads, *key_size, *value_size})}, 0), 0, wide);
+  ValueId state = r.Has(3)
+                      ? r.Cast(r.In(3), wide)
+                      : r.Full(r.Concat({r.SizeOf(query, 0), r.Ints({heads, *key_size, *value_size})}, 0), 0, wide);
 
   auto sub = std::make_shared<Graph>();
   sub->name = "step";
@@ -318,7 +319,8 @@ void LinearAttentionByScan(Rewrite& r) {
       r.Ops("Scan", inputs, 2, {{"body", sub}, {"num_scan_inputs", static_cast<int64_t>(scanned.size())}});
   // [steps, batch, heads, queries, value] as [batch, steps, heads * queries * value].
   const ValueId y = r.Reshape(r.Transpose(results[1], {1, 0, 2, 3, 4}), {0, 0, q_heads * *value_size});
-  const DType state_type = r.Has(3) ? r.Elem(r.In(3)) : r.Elem(r.node().output(1) == kNone ? query : r.node().output(1));
+  const DType state_type =
+      r.Has(3) ? r.Elem(r.In(3)) : r.Elem(r.node().output(1) == kNone ? query : r.node().output(1));
   r.Become({r.Cast(y, type), r.node().output(1) == kNone ? kNone : r.Cast(results[0], state_type)});
 }
 

@@ -37,7 +37,10 @@ std::vector<Rule> MakeRules() {
       {"CausalConvWithState", 27, CausalConvByConv},
       {"Cast", 24, DropString("round_mode", "up")},
       {"Cast", 19, DropInt("saturate", 1)},
-      {"Celu", 28, [](Rewrite& r) { if (r.Elem(r.In(0)) != DType::kFloat) CeluByElu(r); }},
+      {"Celu", 28,
+       [](Rewrite& r) {
+         if (r.Elem(r.In(0)) != DType::kFloat) CeluByElu(r);
+       }},
       {"Celu", 12, CeluByElu},
       {"CenterCropPad", 18, CenterCrop},
       {"Clip", 12, ClipByMinMax},
@@ -163,9 +166,10 @@ std::vector<Rule> MakeRules() {
   each({"Sinh", "Cosh", "Asinh", "Acosh", "Atanh"}, 9, HyperbolicByExp);
   each({"Less", "Greater"}, 9, OrderOfIntegers);
   // Before opset 11 axes were counted from the front.
-  each({"ArgMax", "ArgMin", "Compress", "Concat", "Gather", "OneHot", "ReduceL1", "ReduceL2", "ReduceLogSum",
-        "ReduceLogSumExp", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum", "ReduceSumSquare",
-        "Scatter", "ScatterElements", "Split", "Squeeze", "TopK", "Unsqueeze"},
+  each({"ArgMax",    "ArgMin",     "Compress",     "Concat",          "Gather",    "OneHot",
+        "ReduceL1",  "ReduceL2",   "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean",
+        "ReduceMin", "ReduceProd", "ReduceSum",    "ReduceSumSquare", "Scatter",   "ScatterElements",
+        "Split",     "Squeeze",    "TopK",         "Unsqueeze"},
        11, CountAxisFromFront);
   each({"Max", "Mean", "Min", "Sum"}, 8, BroadcastInputs);
   return rules;
@@ -262,8 +266,8 @@ int64_t IrVersionOf(int64_t opset) {
 
 void ConvertOpset(Model& model, int64_t target, const Inference& inference) {
   if (target < kOldestOpset || target > kNewestOpset) {
-    throw Error(Code::kInvalidArgument, fmt::format("opset {} cannot be written, only {} to {}.", target, kOldestOpset,
-                                                    kNewestOpset));
+    throw Error(Code::kInvalidArgument,
+                fmt::format("opset {} cannot be written, only {} to {}.", target, kOldestOpset, kNewestOpset));
   }
   if (target < kNewestOpset) Converter(target, inference).Convert(*model.graph);
   model.opsets[""] = target;

@@ -244,7 +244,8 @@ void ShiftSigned(Rewrite& r) {
   if (a.RequiredString("direction") == "LEFT") return r.Become({shift(x)});
   const ValueId minus_one = r.Like(-1, x), negative = r.Op("Less", {x, r.Like(0, x)});
   const auto invert = [&](ValueId v) { return r.Sub(minus_one, v); };
-  r.Become({r.Select(negative, invert(shift(r.Select(negative, invert(x), x))), shift(r.Select(negative, invert(x), x)))});
+  r.Become(
+      {r.Select(negative, invert(shift(r.Select(negative, invert(x), x))), shift(r.Select(negative, invert(x), x)))});
 }
 
 /// And, or, xor bit by bit: each bit as a bool in a new last axis.

@@ -192,8 +192,10 @@ void EinsumByProducts(Rewrite& r) {
     std::vector<int64_t> axes;
     std::string kept;
     for (size_t i = 0; i < term.size(); ++i) {
-      if (wanted.find(term[i]) == std::string::npos) axes.push_back(static_cast<int64_t>(i));
-      else kept += term[i];
+      if (wanted.find(term[i]) == std::string::npos)
+        axes.push_back(static_cast<int64_t>(i));
+      else
+        kept += term[i];
     }
     term = kept;
     return axes.empty() ? v : r.Reduce("ReduceSum", v, axes, false);
@@ -219,7 +221,8 @@ void EinsumByProducts(Rewrite& r) {
     for (char c : term) {
       if (have.find(c) == std::string::npos) columns += c;
     }
-    const bool open_axes = std::any_of(shared.begin(), shared.end(), [](char c) { return std::isdigit(static_cast<unsigned char>(c)); });
+    const bool open_axes =
+        std::any_of(shared.begin(), shared.end(), [](char c) { return std::isdigit(static_cast<unsigned char>(c)); });
     if (summed.size() == 1 && rows.size() <= 1 && columns.size() <= 1 && !open_axes) {
       ValueId a = reorder(sum, have, shared + rows + summed), b = reorder(other, term, shared + summed + columns);
       const auto at = static_cast<int64_t>(shared.size());
@@ -239,8 +242,10 @@ void EinsumByProducts(Rewrite& r) {
       std::string order;
       std::vector<int64_t> missing;
       for (size_t k = 0; k < all.size(); ++k) {
-        if (from.find(all[k]) != std::string::npos) order += all[k];
-        else missing.push_back(static_cast<int64_t>(k));
+        if (from.find(all[k]) != std::string::npos)
+          order += all[k];
+        else
+          missing.push_back(static_cast<int64_t>(k));
       }
       const ValueId moved = reorder(v, from, order);
       return missing.empty() ? moved : r.Unsqueeze(moved, missing);
@@ -290,9 +295,7 @@ ValueId Reduced(Rewrite& r, const Losses& l) {
 
 }  // namespace
 
-void LikelihoodLoss(Rewrite& r) {
-  r.Become({Reduced(r, LossesOf(r, r.In(0), r.In(1), r.Has(2) ? r.In(2) : kNone))});
-}
+void LikelihoodLoss(Rewrite& r) { r.Become({Reduced(r, LossesOf(r, r.In(0), r.In(1), r.Has(2) ? r.In(2) : kNone))}); }
 
 void CrossEntropyLoss(Rewrite& r) {
   const ValueId scores = r.Op("LogSoftmax", {r.In(0)}, {{"axis", int64_t{1}}});

@@ -26,8 +26,7 @@ std::vector<int64_t> Numbers(int64_t count) {
 }  // namespace
 
 Lower InputToInts(std::string name, size_t index) {
-  return Move(std::move(name), index,
-              [](Rewrite& r, ValueId v, const std::string& what) { return r.Fixed(v, what); });
+  return Move(std::move(name), index, [](Rewrite& r, ValueId v, const std::string& what) { return r.Fixed(v, what); });
 }
 
 Lower InputToInt(std::string name, size_t index) {
@@ -101,9 +100,12 @@ void CountAxisFromFront(Rewrite& r) {
     if (value >= 0) return;
     int64_t rank = 0;
     // Indices of OneHot gain an axis.
-    if (r.node().op_type == "OneHot") rank = r.Rank(r.In(0)) + 1;
-    else if (r.node().op_type == "ConcatFromSequence") return;
-    else rank = r.Rank(r.In(0));
+    if (r.node().op_type == "OneHot")
+      rank = r.Rank(r.In(0)) + 1;
+    else if (r.node().op_type == "ConcatFromSequence")
+      return;
+    else
+      rank = r.Rank(r.In(0));
     a.Set("axis", value + rank);
   } else if (const auto axes = a.Ints("axes");
              std::any_of(axes.begin(), axes.end(), [](int64_t axis) { return axis < 0; })) {
@@ -142,8 +144,8 @@ void AllowZero(Rewrite& r) {
   const auto shape = r.Known(r.In(1));
   const ValueId x = r.In(0);
   const auto means_size = [&](size_t i) {
-    return (*shape)[i] == 0 && (!r.HasRank(x) || static_cast<int64_t>(i) >= r.Rank(x) ||
-                                r.Size(x, static_cast<int64_t>(i)) != 0);
+    return (*shape)[i] == 0 &&
+           (!r.HasRank(x) || static_cast<int64_t>(i) >= r.Rank(x) || r.Size(x, static_cast<int64_t>(i)) != 0);
   };
   if (shape) {
     bool empty = false;
@@ -296,7 +298,8 @@ void SliceAttributes(Rewrite& r) {
     if (step > 0) {
       for (int64_t k = clamp(starts[i], 0, n), end = clamp(ends[i], 0, n); k < end; k += step) at.push_back(k);
     } else {
-      for (int64_t k = clamp(starts[i], -1, n - 1), end = clamp(ends[i], -1, n - 1); k > end; k += step) at.push_back(k);
+      for (int64_t k = clamp(starts[i], -1, n - 1), end = clamp(ends[i], -1, n - 1); k > end; k += step)
+        at.push_back(k);
     }
     x = r.Op("Gather", {x, r.Ints(at)}, {{"axis", axes[i]}});
   }
@@ -415,16 +418,16 @@ void FlattenByReshape(Rewrite& r) {
 void BroadcastInputs(Rewrite& r) {
   const auto& inputs = r.node().inputs;
   const auto shape = [&](ValueId v) -> const SymbolicShape& { return r.g.value(v).type.shape; };
-  if (std::all_of(inputs.begin(), inputs.end(), [&](ValueId v) {
-        return shape(v).has_rank() && shape(v) == shape(inputs[0]);
-      })) {
+  if (std::all_of(inputs.begin(), inputs.end(),
+                  [&](ValueId v) { return shape(v).has_rank() && shape(v) == shape(inputs[0]); })) {
     return;
   }
   ValueId all = r.In(0);
   for (size_t i = 1; i < inputs.size(); ++i) all = r.Add(all, inputs[i]);
   const ValueId sizes = r.ShapeOf(all);
   std::vector<ValueId> wide;
-  for (ValueId v : inputs) wide.push_back(shape(v) == shape(all) && shape(v).has_rank() ? v : r.Op("Expand", {v, sizes}));
+  for (ValueId v : inputs)
+    wide.push_back(shape(v) == shape(all) && shape(v).has_rank() ? v : r.Op("Expand", {v, sizes}));
   for (size_t i = 0; i < wide.size(); ++i) r.g.SetInput(r.id, i, wide[i]);
 }
 

@@ -18,9 +18,7 @@ DType StashType(Rewrite& r) {
 }
 
 /// A vector over axis 1 of something of the rank.
-ValueId OverChannels(Rewrite& r, ValueId v, int64_t rank) {
-  return rank <= 2 ? v : r.Unsqueeze(v, From(1, rank - 1));
-}
+ValueId OverChannels(Rewrite& r, ValueId v, int64_t rank) { return rank <= 2 ? v : r.Unsqueeze(v, From(1, rank - 1)); }
 
 ValueId Inverse(Rewrite& r, ValueId square, float epsilon) {
   return r.Op("Sqrt", {r.Add(square, r.Like(epsilon, square))});

@@ -71,9 +71,10 @@ ValueId Widened(Rewrite& r, ValueId v) {
 
 /// The values that follow from a value by moving it about get its new type.
 void Retype(Rewrite& r, ValueId v, DType to) {
-  static constexpr std::string_view kMoves[] = {"Reshape", "Transpose", "Identity", "Squeeze",
-                                                "Unsqueeze", "Flatten", "Slice", "Gather", "Concat"};
-  if (r.g.IsOutput(v)) r.Fail(fmt::format("'{}' is an output of a type that this opset does not have.", r.g.value(v).name));
+  static constexpr std::string_view kMoves[] = {"Reshape", "Transpose", "Identity", "Squeeze", "Unsqueeze",
+                                                "Flatten", "Slice",     "Gather",   "Concat"};
+  if (r.g.IsOutput(v))
+    r.Fail(fmt::format("'{}' is an output of a type that this opset does not have.", r.g.value(v).name));
   r.g.value(v).type.elem = to;
   for (NodeId user : r.g.value(v).users) {
     const Node& n = r.g.node(user);
@@ -133,8 +134,7 @@ void DequantizeTypes(Rewrite& r) {
 /// Before opset 21 there were no blocks, and integers of one or four bytes.
 void DequantizeBlocks(Rewrite& r) {
   const DType type = r.Elem(r.In(0));
-  if (r.attributes().Int("block_size", 0) != 0 || type == DType::kInt16 || type == DType::kUint16)
-    return Dequantize(r);
+  if (r.attributes().Int("block_size", 0) != 0 || type == DType::kInt16 || type == DType::kUint16) return Dequantize(r);
   r.attributes().Remove("block_size");
   for (size_t i : {0, 2}) {
     if (r.Has(i)) r.g.SetInput(r.id, i, Widened(r, r.In(i)));

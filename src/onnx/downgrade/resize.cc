@@ -102,8 +102,10 @@ std::vector<Scaling> Scalings(Rewrite& r) {
     }
     for (size_t i = 0; i < axes.size(); ++i) {
       const auto in = static_cast<double>(out[axes[i]].in);
-      if (policy == "stretch") set(axes[i], static_cast<double>(sizes[i]) / in, sizes[i]);
-      else set(axes[i], common, static_cast<int64_t>(std::floor(common * in + 0.5)));
+      if (policy == "stretch")
+        set(axes[i], static_cast<double>(sizes[i]) / in, sizes[i]);
+      else
+        set(axes[i], common, static_cast<int64_t>(std::floor(common * in + 0.5)));
     }
   } else {
     const Tensor* scales = r.g.Constant(r.In(2));
@@ -189,23 +191,31 @@ void ResizeOfOpset18(Rewrite& r) {
     std::vector<float> numbers;
     for (int64_t axis = 0; axis < rank; ++axis) {
       const int64_t place = from + places[axis];
-      if (places[axis] < 0) parts.push_back(otherwise(axis));
-      else if (!constant || constant->dtype() != DType::kFloat) parts.push_back(r.Slice(r.In(which), 0, place, place + 1));
-      else parts.push_back(r.Floats({1}, {constant->data<float>()[place]}, DType::kFloat));
+      if (places[axis] < 0)
+        parts.push_back(otherwise(axis));
+      else if (!constant || constant->dtype() != DType::kFloat)
+        parts.push_back(r.Slice(r.In(which), 0, place, place + 1));
+      else
+        parts.push_back(r.Floats({1}, {constant->data<float>()[place]}, DType::kFloat));
       const Tensor* part = r.g.Constant(parts.back());
       if (part && part->dtype() == DType::kFloat) numbers.push_back(*part->data<float>());
     }
     if (static_cast<int64_t>(numbers.size()) == rank) return r.Floats({rank}, numbers, DType::kFloat);
     return r.Concat(parts, 0);
   };
-  const auto number = [&](float value) { return [&r, value](int64_t) { return r.Floats({1}, {value}, DType::kFloat); }; };
+  const auto number = [&](float value) {
+    return [&r, value](int64_t) { return r.Floats({1}, {value}, DType::kFloat); };
+  };
   if (r.Has(1)) {
     // Begins, then ends.
-    const ValueId whole = r.Concat({spread(1, 0, number(0)), spread(1, static_cast<int64_t>(axes.size()), number(1))}, 0);
+    const ValueId whole =
+        r.Concat({spread(1, 0, number(0)), spread(1, static_cast<int64_t>(axes.size()), number(1))}, 0);
     r.g.SetInput(r.id, 1, whole);
   }
-  if (r.Has(3)) r.g.SetInput(r.id, 3, spread(3, 0, [&](int64_t axis) { return r.SizeOf(r.In(0), axis); }));
-  else r.g.SetInput(r.id, 2, spread(2, 0, number(1)));
+  if (r.Has(3))
+    r.g.SetInput(r.id, 3, spread(3, 0, [&](int64_t axis) { return r.SizeOf(r.In(0), axis); }));
+  else
+    r.g.SetInput(r.id, 2, spread(2, 0, number(1)));
 }
 
 /// The mode "half_pixel_symmetric" alone.

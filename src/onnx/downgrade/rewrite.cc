@@ -68,8 +68,10 @@ std::optional<double> Rewrite::Number(ValueId v) const {
   std::optional<double> number;
   if (t->dtype() == DType::kBool) return *t->data<bool>() ? 1 : 0;
   VisitNumeric(t->dtype(), [&]<class T>() {
-    if constexpr (std::is_arithmetic_v<T>) number = static_cast<double>(*t->data<T>());
-    else number = static_cast<double>(static_cast<float>(*t->data<T>()));
+    if constexpr (std::is_arithmetic_v<T>)
+      number = static_cast<double>(*t->data<T>());
+    else
+      number = static_cast<double>(static_cast<float>(*t->data<T>()));
   });
   return number;
 }
@@ -210,8 +212,8 @@ void Rewrite::Become(const std::vector<ValueId>& values) {
     } else if (!g.IsOutput(out)) {
       g.ReplaceUses(out, value);
     } else {
-      added_.push_back(g.AddNode(
-          {.name = label_ + "/Identity", .op_type = "Identity", .inputs = {value}, .outputs = {out}}, id));
+      added_.push_back(
+          g.AddNode({.name = label_ + "/Identity", .op_type = "Identity", .inputs = {value}, .outputs = {out}}, id));
     }
   }
   g.RemoveNode(id);

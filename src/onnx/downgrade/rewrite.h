@@ -77,9 +77,7 @@ class Rewrite {
   ValueId Unsqueeze(ValueId v, const std::vector<int64_t>& axes) { return Op("Unsqueeze", {v, Ints(axes)}); }
   ValueId Squeeze(ValueId v, const std::vector<int64_t>& axes) { return Op("Squeeze", {v, Ints(axes)}); }
   ValueId Transpose(ValueId v, const std::vector<int64_t>& perm) { return Op("Transpose", {v}, {{"perm", perm}}); }
-  ValueId Concat(const std::vector<ValueId>& parts, int64_t axis) {
-    return Op("Concat", parts, {{"axis", axis}});
-  }
+  ValueId Concat(const std::vector<ValueId>& parts, int64_t axis) { return Op("Concat", parts, {{"axis", axis}}); }
   ValueId Slice(ValueId v, int64_t axis, int64_t begin, int64_t end, int64_t step = 1);
   ValueId Cut(ValueId v, int64_t axis, ValueId begin, ValueId end);
   ValueId Reduce(std::string_view op, ValueId v, const std::vector<int64_t>& axes, bool keep = true);

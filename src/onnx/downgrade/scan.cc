@@ -74,8 +74,7 @@ void SequenceMapByLoop(Rewrite& r) {
     if (out == kNone) r.Fail("each of its outputs must have a name.");
     const Type& type = r.g.value(out).type;
     if (type.kind != Type::Kind::kSequence || !type.element) r.Fail("the types of its outputs are not known.");
-    loop.inputs.push_back(
-        r.Op("SequenceEmpty", {}, {{"dtype", static_cast<int64_t>(type.element->elem)}}));
+    loop.inputs.push_back(r.Op("SequenceEmpty", {}, {{"dtype", static_cast<int64_t>(type.element->elem)}}));
     const ValueId so_far = b.AddValue("so_far", type), longer = b.AddValue("longer", type);
     b.inputs.push_back(so_far);
     b.AddNode({.op_type = "SequenceInsert", .inputs = {so_far, results[i]}, .outputs = {longer}});

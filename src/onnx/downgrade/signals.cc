@@ -88,8 +88,10 @@ void DftAxis(Rewrite& r) {
   if (r.Has(2)) axis = r.Fixed(r.In(2), "input 2 ('axis')").at(0);
   r.RemoveInput(2);
   if (axis < 0) axis += r.Rank(r.In(0));
-  if (r.target >= 17) r.attributes().Set("axis", axis);
-  else r.g.SetInput(r.id, 2, r.Int(axis));
+  if (r.target >= 17)
+    r.attributes().Set("axis", axis);
+  else
+    r.g.SetInput(r.id, 2, r.Int(axis));
 }
 
 void DftByProduct(Rewrite& r) {
@@ -123,8 +125,10 @@ void StftByFrames(Rewrite& r) {
   const ValueId step = r.Reshape(r.Cast(r.In(1), DType::kInt64), {1});
   if (r.HasRank(x) && r.Rank(x) == 2) x = r.Unsqueeze(x, {2});
   ValueId n;
-  if (r.Has(3)) n = r.Reshape(r.Cast(r.In(3), DType::kInt64), {1});
-  else n = r.Has(2) ? r.SizeOf(r.In(2), 0) : r.SizeOf(x, 1);
+  if (r.Has(3))
+    n = r.Reshape(r.Cast(r.In(3), DType::kInt64), {1});
+  else
+    n = r.Has(2) ? r.SizeOf(r.In(2), 0) : r.SizeOf(x, 1);
   const ValueId frames = r.Add(r.Div(r.Sub(r.SizeOf(x, 1), n), step), r.Ints({1}));
   const ValueId starts = r.Unsqueeze(r.Mul(r.Count(frames), step), {1});
   const ValueId places = r.Add(starts, r.Unsqueeze(r.Count(n), {0}));

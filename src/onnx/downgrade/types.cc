@@ -131,10 +131,24 @@ std::vector<DType> WiderThan(DType type) {
 
 /// Operators that only carry values, and those whose meaning lies in their types.
 bool MayCast(std::string_view op) {
-  static constexpr std::string_view kNever[] = {
-      "BitCast",      "Cast",          "CastLike",     "DequantizeLinear", "DynamicQuantizeLinear", "If",
-      "Loop",         "Optional",      "QLinearConv",  "QLinearMatMul",    "QuantizeLinear",        "Scan",
-      "SequenceMap",  "SequenceEmpty", "SequenceInsert", "SequenceConstruct", "SequenceAt", "OptionalGetElement"};
+  static constexpr std::string_view kNever[] = {"BitCast",
+                                                "Cast",
+                                                "CastLike",
+                                                "DequantizeLinear",
+                                                "DynamicQuantizeLinear",
+                                                "If",
+                                                "Loop",
+                                                "Optional",
+                                                "QLinearConv",
+                                                "QLinearMatMul",
+                                                "QuantizeLinear",
+                                                "Scan",
+                                                "SequenceMap",
+                                                "SequenceEmpty",
+                                                "SequenceInsert",
+                                                "SequenceConstruct",
+                                                "SequenceAt",
+                                                "OptionalGetElement"};
   return std::find(std::begin(kNever), std::end(kNever), op) == std::end(kNever);
 }
 

@@ -120,8 +120,7 @@ void PoolCeil(Rewrite& r) {
 void LpPoolBySums(Rewrite& r) {
   Attributes& a = r.attributes();
   const auto dilations = a.Ints("dilations");
-  if (a.Int("ceil_mode", 0) == 0 &&
-      std::all_of(dilations.begin(), dilations.end(), [](int64_t d) { return d == 1; })) {
+  if (a.Int("ceil_mode", 0) == 0 && std::all_of(dilations.begin(), dilations.end(), [](int64_t d) { return d == 1; })) {
     a.Remove("ceil_mode");
     return a.Remove("dilations");
   }
@@ -156,9 +155,9 @@ void ColToImageByConv(Rewrite& r) {
   // Blocks an axis: (size + pads - reach) / stride + 1.
   const ValueId counts = r.Add(r.Div(r.Add(image, r.Ints(rest)), r.Ints(strides)), r.Ints(ones));
   const ValueId columns = r.ReshapeBy(x, r.Concat({r.Ints({-1, places}), counts}, 0));
-  ValueId y = r.Op("ConvTranspose",
-                   {columns, r.Floats(Shape(std::span<const int64_t>(weight_shape)), weight, r.Elem(x))},
-                   {{"strides", strides}, {"dilations", dilations}});
+  ValueId y =
+      r.Op("ConvTranspose", {columns, r.Floats(Shape(std::span<const int64_t>(weight_shape)), weight, r.Elem(x))},
+           {{"strides", strides}, {"dilations", dilations}});
   if (spare != zeros) {
     std::vector<int64_t> all(static_cast<size_t>(n) + 4, 0);
     all.insert(all.end(), spare.begin(), spare.end());
@@ -252,9 +251,7 @@ class GridSampler {
   };
 
   ValueId Num(double value) { return r_.Num(value, type_); }
-  ValueId Clamp(ValueId v, ValueId size) {
-    return r_.Op("Min", {r_.Op("Max", {v, Num(0)}), r_.Sub(size, Num(1))});
-  }
+  ValueId Clamp(ValueId v, ValueId size) { return r_.Op("Min", {r_.Op("Max", {v, Num(0)}), r_.Sub(size, Num(1))}); }
 
   ValueId InPixels(ValueId at, ValueId size) {
     const ValueId up = r_.Add(at, Num(1));
@@ -280,7 +277,8 @@ class GridSampler {
       if (padding_ == "reflection") place = Reflect(place, size);
       return {Clamp(place, size), weight};
     }
-    const ValueId outside = r_.Op("Or", {r_.Op("Less", {place, Num(0)}), r_.Op("Greater", {place, r_.Sub(size, Num(1))})});
+    const ValueId outside =
+        r_.Op("Or", {r_.Op("Less", {place, Num(0)}), r_.Op("Greater", {place, r_.Sub(size, Num(1))})});
     const ValueId inside = r_.Cast(r_.Not(outside), type_);
     return {Clamp(place, size), weight == kNone ? inside : r_.Mul(weight, inside)};
   }

@@ -57,6 +57,10 @@ void Upsample(Call& c) {
     for (const double s : scales) all.push_back(static_cast<float>(s));
     const ValueId given = c.Constant(slipway::Tensor::From<float>({static_cast<int64_t>(all.size())}, all));
     y = c.Add("Resize", {from, kNone, given}, std::move(a));
+  } else if (smooth) {
+    // The axes alone that change: the weights of smoothing are worked out from their sizes in older opsets.
+    a.Set("axes", std::vector<int64_t>{2, 3});
+    y = c.Add("Resize", {from, kNone, kNone, c.SizeVector({shape.at(2), shape.at(3)})}, std::move(a));
   } else {
     y = c.Add("Resize", {from, kNone, kNone, c.SizeVector(shape)}, std::move(a));
   }
