@@ -16,7 +16,9 @@ Expr Product(const Exprs& sizes) {
   return n;
 }
 
-ValueId Flat(Call& c, const TensorRef& x) { return x.rank() == 1 ? x.id : c.Reshape(x.id, x.shape, {Product(x.shape)}); }
+ValueId Flat(Call& c, const TensorRef& x) {
+  return x.rank() == 1 ? x.id : c.Reshape(x.id, x.shape, {Product(x.shape)});
+}
 
 /// At least one axis: ONNX gathers and scatters along axes.
 TensorRef WithAxis(Call& c, TensorRef x) {
@@ -26,7 +28,8 @@ TensorRef WithAxis(Call& c, TensorRef x) {
   return x;
 }
 
-// ---- x[i, j, ...] -----------------------------------------------------------------------------------------------------
+// ---- x[i, j, ...]
+// -----------------------------------------------------------------------------------------------------
 
 /// The indices of x[...]: whole numbers for some axes of x; a mask stands for as many axes as it has.
 struct Indices {
@@ -66,7 +69,8 @@ Indices ReadIndices(Call& c, const TensorRef& x) {
   for (int i = 0; i < x.rank(); ++i) {
     if (std::count(out.axes.begin(), out.axes.end(), i) == 0) out.rest.push_back(i);
   }
-  const bool together = !out.axes.empty() && out.axes.back() - out.axes.front() + 1 == static_cast<int>(out.axes.size());
+  const bool together =
+      !out.axes.empty() && out.axes.back() - out.axes.front() + 1 == static_cast<int>(out.axes.size());
   out.place = together ? out.axes.front() : 0;
   return out;
 }
@@ -164,7 +168,8 @@ void IndexPut(Call& c) {
   c.Out(c.Transpose(put, back));
 }
 
-// ---- Along one axis ---------------------------------------------------------------------------------------------------
+// ---- Along one axis
+// ---------------------------------------------------------------------------------------------------
 
 void IndexSelect(Call& c) {
   const TensorRef x = First(c), index = c.Tensor("index");
@@ -223,8 +228,10 @@ Joining JoiningOf(Call& c, std::string_view how, DType type) {
   double high = std::numeric_limits<double>::infinity(), low = -high;
   if (!real) {
     const int bits = static_cast<int>(SizeOf(type)) * 8;
-    if (type == DType::kUint8) low = 0, high = 255;
-    else low = -std::ldexp(1.0, bits - 1), high = bits == 64 ? 9223372036854774784.0 : std::ldexp(1.0, bits - 1) - 1;
+    if (type == DType::kUint8)
+      low = 0, high = 255;
+    else
+      low = -std::ldexp(1.0, bits - 1), high = bits == 64 ? 9223372036854774784.0 : std::ldexp(1.0, bits - 1) - 1;
   }
   if (how == "amax") return {"max", low};
   if (how == "amin") return {"min", high};

@@ -27,7 +27,8 @@ void Pad(Call& c) {
   ValueId value = kNone;
   if (mode == "constant" && c.Has("value")) {
     const slipway::pt2::Operand operand = c.Operand("value");
-    if (!(operand.number && operand.number->is_number() && operand.number->value() == 0)) value = c.Use(operand, x.dtype);
+    if (!(operand.number && operand.number->is_number() && operand.number->value() == 0))
+      value = c.Use(operand, x.dtype);
   }
   c.Out(c.Add("Pad", {x.id, c.SizeVector(pads), value}, {{"mode", mode}}));
 }
@@ -87,8 +88,8 @@ void Kronecker(Call& c) {
     right.insert(right.end(), {Expr(1), b[i]});
     both.insert(both.end(), {a[i], b[i]});
   }
-  const ValueId product = c.Add("Mul", {c.Reshape(c.Cast(x.id, type), x.shape, left),
-                                        c.Reshape(c.Cast(y.id, type), y.shape, right)});
+  const ValueId product =
+      c.Add("Mul", {c.Reshape(c.Cast(x.id, type), x.shape, left), c.Reshape(c.Cast(y.id, type), y.shape, right)});
   c.Out(c.Reshape(product, both, c.OutShape()));
 }
 

@@ -73,8 +73,8 @@ void MaxPool(Call& c) {
   const int axes = SpatialAxes(c);
   const Batched b = WithBatch(c, axes);
   const bool places = c.num_outputs() > 1 && c.Wants(1);
-  const auto out = c.AddMany("MaxPool", {c.Cast(b.x.id, Poolable(b.x.dtype))}, places ? 2 : 1,
-                             ReadWindows(c, axes).ToAttributes());
+  const auto out =
+      c.AddMany("MaxPool", {c.Cast(b.x.id, Poolable(b.x.dtype))}, places ? 2 : 1, ReadWindows(c, axes).ToAttributes());
   c.Out(0, WithoutBatch(c, b, out[0]));
   if (places) c.Out(1, WithoutBatch(c, b, PlacesInImage(c, out[1], b.x)));
 }
@@ -97,7 +97,8 @@ void AveragePool(Call& c) {
   c.Out(WithoutBatch(c, b, y));
 }
 
-// ---- Pools that are told their output's size -----------------------------------------------------------------------------
+// ---- Pools that are told their output's size
+// -----------------------------------------------------------------------------
 
 /// The window along an axis, where all are alike: 0 where they are not, or a size is not known.
 int64_t EvenWindow(const Expr& in, const Expr& out) {
@@ -107,7 +108,9 @@ int64_t EvenWindow(const Expr& in, const Expr& out) {
 
 /// True where an input lies in an output's window: from floor(i in / out) up to ceil((i + 1) in / out), as [out, in].
 ValueId InWindow(Call& c, const Expr& in, const Expr& out) {
-  const auto numbers = [&](const Expr& n) { return c.Add("Range", {c.SizeScalar(0), c.SizeScalar(n), c.SizeScalar(1)}); };
+  const auto numbers = [&](const Expr& n) {
+    return c.Add("Range", {c.SizeScalar(0), c.SizeScalar(n), c.SizeScalar(1)});
+  };
   const ValueId i = c.Unsqueeze(numbers(out), {1}), j = c.Unsqueeze(numbers(in), {0});
   const ValueId n = c.SizeScalar(in), m = c.SizeScalar(out);
   const ValueId begin = c.Add("Div", {c.Add("Mul", {i, n}), m});
@@ -153,7 +156,8 @@ void AdaptiveAverage(Call& c) {
   const TensorRef& x = a.b.x;
   if (a.global) return c.Out(WithoutBatch(c, a.b, c.Add("GlobalAveragePool", {x.id})));
   if (!a.window.empty()) {
-    return c.Out(WithoutBatch(c, a.b, c.Add("AveragePool", {x.id}, {{"kernel_shape", a.window}, {"strides", a.window}})));
+    return c.Out(
+        WithoutBatch(c, a.b, c.Add("AveragePool", {x.id}, {{"kernel_shape", a.window}, {"strides", a.window}})));
   }
   // A mean over a box is one of means along its axes.
   ValueId y = x.id;
@@ -218,13 +222,14 @@ void MaxUnpool(Call& c) {
   }
   const Exprs from = {b.x.shape[0], b.x.shape[1], have}, to = {b.x.shape[0], b.x.shape[1], size};
   const ValueId zeros = c.Full(to, 0, b.x.dtype);
-  const ValueId y = c.Add("ScatterElements",
-                          {zeros, c.Reshape(places.id, b.x.shape, from), c.Reshape(b.x.id, b.x.shape, from)},
-                          {{"axis", int64_t{2}}});
+  const ValueId y =
+      c.Add("ScatterElements", {zeros, c.Reshape(places.id, b.x.shape, from), c.Reshape(b.x.id, b.x.shape, from)},
+            {{"axis", int64_t{2}}});
   c.Out(c.Reshape(y, to, shape));
 }
 
-// ---- Windows as columns -------------------------------------------------------------------------------------------------
+// ---- Windows as columns
+// -------------------------------------------------------------------------------------------------
 
 void ImageToColumns(Call& c) {
   const Batched b = WithBatch(c, 2);

@@ -19,8 +19,8 @@ Kind KindOf(Call& c) {
 /// The gates of a weight or bias, which lie along its first axis, in ONNX's order and with an axis for the direction.
 ValueId InOrder(Call& c, ValueId v, const Kind& kind) {
   if (kind.gates() > 1) {
-    const auto parts = c.AddMany("Split", {v}, kind.gates(),
-                                 {{"axis", int64_t{0}}, {"num_outputs", int64_t{kind.gates()}}});
+    const auto parts =
+        c.AddMany("Split", {v}, kind.gates(), {{"axis", int64_t{0}}, {"num_outputs", int64_t{kind.gates()}}});
     std::vector<ValueId> ordered;
     for (const int i : kind.order) ordered.push_back(parts[i]);
     v = c.Concat(ordered, 0);
@@ -48,7 +48,8 @@ Layers ReadLayers(Call& c) {
   l.biases = c.Bool("has_biases", true);
   l.both_ways = c.Bool("bidirectional", false);
   l.count = c.Int("num_layers");
-  if (c.Bool("train", false) && c.Float("dropout", 0) > 0) c.Fail("dropout between layers is for training: call eval().");
+  if (c.Bool("train", false) && c.Float("dropout", 0) > 0)
+    c.Fail("dropout between layers is for training: call eval().");
   const size_t plain = static_cast<size_t>(l.count) * l.directions() * (l.biases ? 4 : 2);
   l.projects = l.params.size() > plain;
   l.hidden = FloorDiv(l.params.at(0).shape.at(0), l.kind.gates());
@@ -81,7 +82,8 @@ ValueId RunLayer(Call& c, const Layers& l, int64_t layer, ValueId x, const Tenso
   if (c.detail() == "RNN Relu") {
     a.Set("activations", std::vector<std::string>(static_cast<size_t>(l.directions()), "Relu"));
   }
-  std::vector<ValueId> inputs = {x, Joined(c, w, 0), Joined(c, r, 0), b.empty() ? kNone : Joined(c, b, 0), lengths, start.h};
+  std::vector<ValueId> inputs = {x,       Joined(c, w, 0), Joined(c, r, 0), b.empty() ? kNone : Joined(c, b, 0),
+                                 lengths, start.h};
   if (op == "LSTM") inputs.push_back(start.c);
   const auto out = c.AddMany(op, inputs, op == "LSTM" ? 3 : 2, std::move(a));
   end.h = out[1];
@@ -184,8 +186,9 @@ void Recurrent(Call& c) {
   if (end.c != kNone && c.Wants(2)) c.Out(2, end.c);
 }
 
-// ---- Packed sequences ---------------------------------------------------------------------------------------------------
-// Rows of all sequences step by step: batch_sizes[t] of them are still going at step t; the longest come first.
+// ---- Packed sequences
+// --------------------------------------------------------------------------------------------------- Rows of all
+// sequences step by step: batch_sizes[t] of them are still going at step t; the longest come first.
 
 ValueId Number(Call& c, int64_t n) { return c.Scalar(n, DType::kInt64); }
 ValueId Numbers(Call& c, ValueId count) { return c.Add("Range", {Number(c, 0), count, Number(c, 1)}); }
@@ -262,7 +265,8 @@ void PadSequence(Call& c) {
     const ValueId steps = c.Add("Shape", {y}, {{"start", int64_t{0}}, {"end", int64_t{1}}});
     const ValueId more = c.Add("Sub", {c.IntsConstant({c.Int("total_length")}), steps});
     const ValueId none = c.IntsConstant(std::vector<int64_t>(static_cast<size_t>(data.rank()), 0));
-    const ValueId pads = c.Concat({c.IntsConstant(std::vector<int64_t>(static_cast<size_t>(data.rank()) + 1, 0)), more, none}, 0);
+    const ValueId pads =
+        c.Concat({c.IntsConstant(std::vector<int64_t>(static_cast<size_t>(data.rank()) + 1, 0)), more, none}, 0);
     y = c.Add("Pad", {y, pads, c.Use(c.Operand("padding_value"), data.dtype)});
   }
   if (batch_first) {
@@ -274,7 +278,8 @@ void PadSequence(Call& c) {
   if (c.Wants(1)) c.Out(1, p.lengths);
 }
 
-// ---- One step -----------------------------------------------------------------------------------------------------------
+// ---- One step
+// -----------------------------------------------------------------------------------------------------------
 
 ValueId Linear(Call& c, ValueId x, const char* weight, const char* bias) {
   const ValueId y = c.Add("MatMul", {x, c.Transposed(c.Tensor(weight))});

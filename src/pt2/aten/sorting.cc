@@ -73,7 +73,8 @@ void Cumulate(Call& c) {
   c.Out(c.Add(c.detail(), {c.Cast(x.id, type), c.Scalar(x.Axis(c.Int("dim")), DType::kInt64)}));
 }
 
-// ---- Running extremes ---------------------------------------------------------------------------------------------------
+// ---- Running extremes
+// ---------------------------------------------------------------------------------------------------
 
 /// A scan's body under construction.
 struct Body {
@@ -159,7 +160,8 @@ void CumulateLogSum(Call& c) {
   c.Out(Scan(c, {start}, x, axis, graph, 1)[0]);
 }
 
-// ---- Places in what is sorted -------------------------------------------------------------------------------------------
+// ---- Places in what is sorted
+// -------------------------------------------------------------------------------------------
 
 /// How many numbers of the sorted sequence lie before each value. `detail` "buckets": bucketize, whose arguments stand
 /// the other way round.
