@@ -489,7 +489,12 @@ ValueId Call::SizeVector(const Exprs& sizes) {
 ValueId Call::Full(const Exprs& shape, const Expr& value, DType dtype) {
   constexpr int64_t kSmall = 64;
   const auto fixed = Fixed(shape);
-  if (value.is_number() && fixed && Shape(*fixed).size() <= kSmall) {
+  int64_t count = 1;
+  bool small = value.is_number() && fixed;
+  for (size_t i = 0; small && i < fixed->size(); ++i) {
+    small = (*fixed)[i] >= 0 && !__builtin_mul_overflow(count, (*fixed)[i], &count) && count <= kSmall;
+  }
+  if (small) {
     return Constant(Filled(dtype, Shape(*fixed), value.value()));
   }
   if (value.is_number()) {
@@ -604,6 +609,7 @@ ValueId Call::Concat(const std::vector<ValueId>& values, int axis) {
 ValueId Call::Expand(ValueId v, const Exprs& from, const Exprs& to) {
   if (from == to) return v;
   Exprs sizes = to;
+  if (from.size() > to.size()) Fail("it expands rank {} to rank {}.", from.size(), to.size());
   const size_t shift = to.size() - from.size();
   for (size_t i = 0; i < from.size(); ++i) {
     if (from[i] == to[i + shift]) sizes[i + shift] = 1;

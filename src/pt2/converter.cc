@@ -1,6 +1,7 @@
 #include "pt2/converter.h"
 
 #include <algorithm>
+#include <stdexcept>
 
 #include <fmt/format.h>
 
@@ -605,6 +606,9 @@ void Converter::ConvertNode(const TorchNode& node, bool refresh) {
     const std::string message = e.what();
     if (message.find("while converting") != std::string::npos || e.code() == Code::kUnsupported) throw;
     throw Error(e.code(), fmt::format("{}\n  while converting {} ({})", message, node.target, Where(node)));
+  } catch (const std::logic_error&) {
+    node_ = outer;
+    throw Error(Code::kBadFile, fmt::format("the arguments of {} do not fit together ({}).", node.target, Where(node)));
   }
   node_ = outer;
 }

@@ -28,7 +28,13 @@ struct TensorRef {
   bool defined() const { return id != kNone; }
   int rank() const { return static_cast<int>(shape.size()); }
   /// An axis counted from the end where negative, as torch does it: -1 of a rank 0 is 0.
-  int Axis(int64_t axis) const { return static_cast<int>(axis < 0 ? axis + std::max<int64_t>(rank(), 1) : axis); }
+  int Axis(int64_t axis) const {
+    const int64_t most = std::max(rank(), 1), at = axis < 0 ? axis + most : axis;
+    if (at < 0 || at >= most) {
+      throw Error(Code::kBadFile, fmt::format("axis {} does not exist: the tensor has rank {}.", axis, rank()));
+    }
+    return static_cast<int>(at);
+  }
 };
 
 class Call;

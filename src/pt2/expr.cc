@@ -180,6 +180,8 @@ Expr Expr::Call(std::string_view name, std::vector<Expr> args) {
       if (!product) Overflow();
       constant = *product;
     }
+    constexpr size_t kMostFactors = 256;
+    if (factors.size() > kMostFactors) throw Error(Code::kBadFile, "the program has a size of far too many factors.");
     if (constant == 0 || factors.empty()) return Expr(constant);
     if (constant == 1 && factors.size() == 1) return factors[0];
     if (factors.size() == 1 && factors[0].kind() == Kind::kCall && factors[0].name() == "Add") {
@@ -326,6 +328,9 @@ class Parser {
       return Expr::Float(args[0].value() / args[1].value());
     }
     if ((word == "Add" || word == "Mul") && args.empty()) Fail();
+    const bool two =
+        word == "FloorDiv" || word == "CleanDiv" || word == "CeilDiv" || word == "Mod" || word == "PythonMod";
+    if (two && args.size() != 2) Fail();
     return Expr::Call(word, std::move(args));
   }
 
@@ -379,7 +384,9 @@ std::optional<int64_t> Expr::LowerBound(const std::function<int64_t(const std::s
 Dim Expr::ToDim(const std::function<std::string(const std::string&)>& rename) const {
   if (is_int()) return int_value();
   if (kind() == Kind::kSymbol) return Dim::Symbol(rename(name()));
-  if (kind() == Kind::kCall && !args().empty()) {
+  // A product of many sums has very many terms.
+  const auto is_sum = [](const Expr& e) { return e.kind() == Kind::kCall && e.name() == "Add"; };
+  if (kind() == Kind::kCall && !args().empty() && std::count_if(args().begin(), args().end(), is_sum) <= 3) {
     std::vector<Dim> dims;
     for (const Expr& a : args()) dims.push_back(a.ToDim(rename));
     const auto fold = [&](auto f) {

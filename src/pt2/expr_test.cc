@@ -9,7 +9,6 @@
 namespace slipway::pt2 {
 namespace {
 
-
 TEST(Expr, ReadsWhatSympyWrites) {
   const std::string s = "Symbol('s77', positive=True, integer=True)";
   const std::pair<std::string, const char*> cases[] = {

@@ -78,10 +78,10 @@ def compare(path, model, calls, rtol=1e-4, atol=1e-5, engines=None):
         sessions["onnxruntime"] = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     for engine, session in sessions.items():
         names = [i.name for i in session.get_inputs()]
-        for args, want in zip(calls, wanted):
-            got = session.run(None, dict(zip(names, [numpy_of(t) for t in leaves(args)])))
+        for args, want in zip(calls, wanted, strict=False):
+            got = session.run(None, dict(zip(names, [numpy_of(t) for t in leaves(args)], strict=False)))
             assert len(got) == len(want)
-            for i, (a, b) in enumerate(zip(got, want)):
+            for i, (a, b) in enumerate(zip(got, want, strict=False)):
                 assert a.shape == b.shape, f"{engine}: output {i} is {a.shape}, PyTorch's {b.shape}"
                 assert a.dtype == b.dtype, f"{engine}: output {i} is {a.dtype}, PyTorch's {b.dtype}"
                 np.testing.assert_allclose(

@@ -143,18 +143,24 @@ def edited(path, target, edit):
             out.writestr(item, text)
 
 
+def graph_of(program):
+    return program["graph_module"]["graph"]
+
+
 EDITS = {
     "no graph": lambda p: p.pop("graph_module"),
     "a later schema": lambda p: p["schema_version"].update(major=9),
-    "an unknown value": lambda p: p["graph_module"]["graph"]["nodes"][0]["inputs"][0]["arg"]["as_tensor"].update(name="no"),
-    "no nodes": lambda p: p["graph_module"]["graph"]["nodes"].clear(),
-    "an unknown operator": lambda p: p["graph_module"]["graph"]["nodes"][0].update(target="torch.ops.my.op.default"),
-    "a size that is no expression": lambda p: p["graph_module"]["graph"]["tensor_values"]["ids"]["sizes"][0].update(
+    "an unknown value": lambda p: graph_of(p)["nodes"][0]["inputs"][0]["arg"]["as_tensor"].update(name="no"),
+    "no nodes": lambda p: graph_of(p)["nodes"].clear(),
+    "an unknown operator": lambda p: graph_of(p)["nodes"][0].update(target="torch.ops.my.op.default"),
+    "a size that is no expression": lambda p: graph_of(p)["tensor_values"]["ids"]["sizes"][0].update(
         as_expr={"expr_str": "Add(((", "hint": None}
     ),
-    "another weight's shape": lambda p: p["graph_module"]["graph"]["tensor_values"]["p_embed_weight"]["sizes"][0].update(as_int=7),
-    "an output that nothing gives": lambda p: p["graph_module"]["signature"]["output_specs"][0]["user_output"]["arg"]["as_tensor"].update(name="no"),
-}  # fmt: skip
+    "another weight's shape": lambda p: graph_of(p)["tensor_values"]["p_embed_weight"]["sizes"][0].update(as_int=7),
+    "an output that nothing gives": lambda p: p["graph_module"]["signature"]["output_specs"][0].update(
+        user_output={"arg": {"as_tensor": {"name": "no"}}}
+    ),
+}
 
 
 @pytest.mark.parametrize("name", EDITS)

@@ -8,6 +8,9 @@ namespace {
 /// softmax(q k^T * scale + mask) v; `detail` "flash" and the like give more outputs, which only training reads.
 void ScaledDotProduct(Call& c) {
   const TensorRef q = c.Tensor("query"), k = c.Tensor("key"), v = c.Tensor("value");
+  if (q.rank() < 2 || k.rank() != q.rank() || v.rank() != q.rank()) {
+    c.Fail("its inputs have ranks {}, {} and {}.", q.rank(), k.rank(), v.rank());
+  }
   const TensorRef mask = c.OptionalTensor(c.Has("attn_bias") ? "attn_bias" : "attn_mask");
   if (c.Float("dropout_p", 0) > 0) c.Warn("attention was traced with dropout: it is left out, as in evaluation");
   // Batches of any rank as one of rank 4.
@@ -106,6 +109,7 @@ void EncoderLayer(Call& c) {
 void MultiHead(Call& c) {
   const TensorRef q = c.Tensor("query"), k = c.Tensor("key"), v = c.Tensor("value");
   const int64_t heads = c.Int("num_head");
+  if (heads <= 0 || q.rank() != 3) c.Fail("it has {} heads and an input of rank {}.", heads, q.rank());
   if (q.id == k.id && k.id == v.id && !c.Bool("need_weights", true)) {
     return c.Out(0, SelfAttention(c, q.id, heads, q.dtype));
   }

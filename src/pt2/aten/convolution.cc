@@ -36,6 +36,7 @@ Attributes ToAttributes(const Window& w, const TensorRef& weight) {
 void Convolve(Call& c, bool transposed) {
   TensorRef x = c.Tensor(c.node().inputs.at(0).first);
   const TensorRef weight = c.Tensor("weight"), bias = c.OptionalTensor("bias");
+  if (weight.rank() < 3 || x.rank() < 2) c.Fail("its input has rank {}, its weight {}.", x.rank(), weight.rank());
   const size_t axes = static_cast<size_t>(weight.rank()) - 2;
   Window w = ReadWindow(c, axes);
   const bool single = x.rank() == weight.rank() - 1;  // a sample without a batch

@@ -49,7 +49,8 @@ void Arange(Call& c) {
     slipway::Tensor t(type, {n});
     for (int64_t i = 0; i < n; ++i) {
       if (type == DType::kInt64 && !real) {
-        t.data<int64_t>()[i] = start.int_value() + i * step.int_value();
+        const auto a = static_cast<uint64_t>(start.int_value()), by_one = static_cast<uint64_t>(step.int_value());
+        t.data<int64_t>()[i] = static_cast<int64_t>(a + static_cast<uint64_t>(i) * by_one);
       } else {
         const double v = start.value() + static_cast<double>(i) * step.value();
         if (type == DType::kInt64) t.data<int64_t>()[i] = static_cast<int64_t>(v);

@@ -10,7 +10,7 @@ void Embedding(Call& c) { c.Out(c.Add("Gather", {c.Tensor("weight").id, c.Tensor
 void OneHot(Call& c) {
   const TensorRef x = c.Tensor("self");
   const Exprs shape = c.OutShape();
-  if (!shape.back().is_int()) c.Fail("the number of classes is not given: one_hot(x, num_classes).");
+  if (shape.empty() || !shape.back().is_int()) c.Fail("the number of classes is not given: one_hot(x, num_classes).");
   const ValueId values = c.IntsConstant({0, 1});
   c.Out(c.Add("OneHot", {x.id, c.IntsConstant({shape.back().int_value()}), values}, {{"axis", int64_t{-1}}}));
 }

@@ -15,9 +15,6 @@ void Unary(Call& c) {
   c.Out(c.Add(c.detail(), {c.Cast(x.id, c.OutDtype())}));
 }
 
-/// The same where the result's type is not the argument's.
-void Test(Call& c) { c.Out(c.Add(c.detail(), {First(c).id})); }
-
 /// Rounding operators leave integers as they are.
 void Rounding(Call& c) {
   const TensorRef x = First(c);

@@ -209,6 +209,7 @@ void PairwiseDistance(Call& c) {
 /// The distances of all pairs of rows.
 void CDist(Call& c) {
   const TensorRef a = c.Tensor("x1"), b = c.Tensor("x2");
+  if (a.rank() < 2) c.Fail("its input has rank {}.", a.rank());
   const ValueId apart = c.Add("Sub", {c.Unsqueeze(a.id, {-2}), c.Unsqueeze(b.id, {-3})});
   Exprs shape = c.OutShape();
   shape.push_back(a.shape.back());

@@ -106,7 +106,7 @@ std::vector<int64_t> Permutation(Call& c, const TensorRef& x) {
     size_t next = 0;
     for (int i = 0; i < x.rank(); ++i) {
       if (moved[i] >= 0) continue;
-      while (taken[next]) ++next;
+      while (taken.at(next)) ++next;
       moved[i] = static_cast<int64_t>(next++);
     }
     perm = moved;
@@ -120,7 +120,7 @@ void Permute(Call& c) {
 ValueId WritePermute(Call& c, const TensorRef& base, ValueId value, int) {
   const std::vector<int64_t> perm = Permutation(c, base);
   std::vector<int64_t> inverse(perm.size());
-  for (size_t i = 0; i < perm.size(); ++i) inverse[perm[i]] = static_cast<int64_t>(i);
+  for (size_t i = 0; i < perm.size(); ++i) inverse.at(perm[i]) = static_cast<int64_t>(i);
   return c.Transpose(value, inverse);
 }
 
@@ -218,8 +218,7 @@ void Narrow(Call& c) {
   const Expr start = c.Size("start"), length = c.Size("length");
   const int axis = x.Axis(c.Int("dim"));
   if (length == x.shape.at(axis)) return c.Out(x.id);
-  Expr end =
-      start.is_int() && start.int_value() < 0 && length == Expr(-start.int_value()) ? Expr(kEnd) : start + length;
+  Expr end = start.is_int() && start.int_value() < 0 && length == Expr(0) - start ? Expr(kEnd) : start + length;
   if (end == x.shape[axis]) end = kEnd;
   c.Out(c.Slice(x.id, axis, start, end));
 }
@@ -433,8 +432,8 @@ void DiagEmbed(Call& c) {
   const ValueId wide = offset == 0 ? x.id : c.Add("Pad", {x.id, c.IntsConstant(pads)});
   const ValueId v = c.Add("Where", {on, c.Unsqueeze(wide, {x.rank() - 1}), c.Scalar(0, x.dtype)});
   std::vector<int64_t> perm(rank, -1);
-  perm[a] = rank - 2;
-  perm[b] = rank - 1;
+  perm.at(a) = rank - 2;
+  perm.at(b) = rank - 1;
   int next = 0;
   for (int64_t& p : perm) {
     if (p < 0) p = next++;
@@ -554,9 +553,16 @@ void BlockDiag(Call& c) {
 
 // ---- Pixels ---------------------------------------------------------------------------------------------------------
 
+int64_t Factor(Call& c, std::string_view name, const TensorRef& x) {
+  const int64_t r = c.Int(name);
+  constexpr int64_t kMost = int64_t{1} << 20;
+  if (r < 1 || r > kMost || x.rank() < 3) c.Fail("{} is {}, and the input has rank {}.", name, r, x.rank());
+  return r;
+}
+
 void PixelShuffle(Call& c) {
   const TensorRef x = First(c);
-  const int64_t r = c.Int("upscale_factor");
+  const int64_t r = Factor(c, "upscale_factor", x);
   if (x.rank() == 4) {
     return c.Out(c.Add("DepthToSpace", {x.id}, {{"blocksize", r}, {"mode", std::string("CRD")}}));
   }
@@ -570,7 +576,7 @@ void PixelShuffle(Call& c) {
 }
 void PixelUnshuffle(Call& c) {
   const TensorRef x = First(c);
-  const int64_t r = c.Int("downscale_factor");
+  const int64_t r = Factor(c, "downscale_factor", x);
   const int n = x.rank() - 3;
   Exprs shape(x.shape.begin(), x.shape.begin() + n);
   shape.insert(shape.end(), {x.shape[n], FloorDiv(x.shape[n + 1], r), Expr(r), FloorDiv(x.shape[n + 2], r), Expr(r)});
@@ -584,7 +590,7 @@ void PixelUnshuffle(Call& c) {
 /// Channels in groups, the two exchanged.
 void ChannelShuffle(Call& c) {
   const TensorRef x = First(c);
-  const int64_t groups = c.Int("groups");
+  const int64_t groups = Factor(c, "groups", x);
   Exprs shape = x.shape;
   shape[1] = FloorDiv(x.shape[1], groups);
   shape.insert(shape.begin() + 1, Expr(groups));
