@@ -227,9 +227,9 @@ def _explain(error: BaseException, module: torch.nn.Module) -> ExportError:
             f"Data-dependent control flow in {name}: Python code there needs the value of a tensor, which a graph does "
             f"not have before it runs.{where}\n"
             "A Python `if`, `while`, `assert`, `int()` or a slice on such a value would freeze what the example gave.\n"
-            "What to do: for a branch use torch.where(condition, a, b) or torch.cond(condition, f, g, inputs); for a loop "
-            "torch._higher_order_ops.while_loop; for a size, torch._check(...) what is known of it; or decide outside the "
-            "model."
+            "What to do: for a branch use torch.where(condition, a, b) or torch.cond(condition, f, g, inputs); for a "
+            "loop torch._higher_order_ops.while_loop; for a size, torch._check(...) what is known of it; or decide "
+            "outside the model."
         )
     first = next((ln.strip() for ln in str(chain[-1]).splitlines() if ln.strip()), type(error).__name__)
     return ExportError(
