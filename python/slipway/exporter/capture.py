@@ -155,6 +155,8 @@ def once(module: torch.nn.Module, arguments: Arguments, axes: DynamicAxes, sizes
     seen: list[Outputs] = []
     with source.watch_guards(__file__) as guards, flat_call(module, arguments, seen), recurrent.keep_whole(), quiet():
         program = torch.export.export(module, example, dynamic_shapes=dynamic if any(dynamic) else None, strict=False)
+        if any("predispatch" in getattr(n.target, "__module__", "") for n in program.graph.nodes):
+            program = program.run_decompositions({})  # torch.vmap is still to be worked out in it
     found = _input_shapes(program)
     pinned = {}
     for place, names in enumerate(axes.inputs):
