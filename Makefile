@@ -9,7 +9,7 @@ PACKAGES := g++ cmake ninja-build pkg-config libhwy-dev libfmt-dev libprotozero-
 CXX_FILES = $(shell git -c safe.directory=$(CURDIR) ls-files '*.cc' '*.h')
 
 # The rooms whose tests also run under each sanitizer: what reads files and callers' input, and what threads share.
-ROOMS_asan := onnx graph session
+ROOMS_asan := onnx graph session pt2
 ROOMS_tsan := thread session
 export UBSAN_OPTIONS := halt_on_error=1:print_stacktrace=1
 

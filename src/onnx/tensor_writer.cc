@@ -1,5 +1,10 @@
 #include "onnx/tensor_writer.h"
 
+#include <sstream>
+
+#include <protozero/varint.hpp>
+#include "core/mapped_file.h"
+
 namespace slipway::onnx {
 
 namespace wire = field::tensor;
@@ -7,6 +12,7 @@ namespace wire = field::tensor;
 namespace {
 
 constexpr size_t kLeastExternal = 1024;
+constexpr size_t kLeastLarge = size_t{64} << 10;
 /// So that data can be mapped and read in place.
 constexpr int64_t kAlignment = 4096;
 constexpr int32_t kLocationExternal = 1;
@@ -35,34 +41,79 @@ void WritePair(protozero::pbf_writer& message, const std::string& key, const std
   pair.add_string(field::pair::kValue, value);
 }
 
-void WriteExternal(protozero::pbf_writer& message, std::string_view data, ExternalFile& file) {
+/// `write` puts `bytes` of data into the file.
+template <class F>
+void WriteExternal(protozero::pbf_writer& message, size_t bytes, ExternalFile& file, const F& write) {
   const int64_t padding = (kAlignment - file.offset % kAlignment) % kAlignment;
   file.out->write(std::string(static_cast<size_t>(padding), '\0').data(), padding);
-  file.out->write(data.data(), static_cast<std::streamsize>(data.size()));
+  write(*file.out);
   file.offset += padding;
   WritePair(message, "location", file.name);
   WritePair(message, "offset", std::to_string(file.offset));
-  WritePair(message, "length", std::to_string(data.size()));
+  WritePair(message, "length", std::to_string(bytes));
   message.add_enum(wire::kDataLocation, kLocationExternal);
-  file.offset += static_cast<int64_t>(data.size());
+  file.offset += static_cast<int64_t>(bytes);
+}
+
+bool IsMade(const Tensor& tensor) { return !tensor.raw() && tensor.size() > 0; }
+
+void WriteFields(protozero::pbf_writer& message, const std::string& name, const Tensor& tensor) {
+  message.add_packed_int64(wire::kDims, tensor.shape().begin(), tensor.shape().end());
+  message.add_int32(wire::kDataType, static_cast<int32_t>(tensor.dtype()));
+  if (!name.empty()) message.add_string(wire::kName, name);
 }
 
 }  // namespace
 
+bool IsLarge(const Tensor& tensor) {
+  return tensor.dtype() != DType::kString && !IsPacked(tensor.dtype()) &&
+         (tensor.bytes() >= kLeastLarge || IsMade(tensor));
+}
+
+void WriteData(std::ostream& out, const Tensor& tensor) {
+  if (IsMade(tensor)) return static_cast<const DataSource*>(tensor.keep().get())->Write(out);
+  // In parts, so that a mapped file's pages can go as soon as they are written.
+  constexpr size_t kPart = size_t{8} << 20;
+  const auto* data = static_cast<const char*>(tensor.raw());
+  for (size_t at = 0; at < tensor.bytes(); at += kPart) {
+    const size_t n = std::min(kPart, tensor.bytes() - at);
+    out.write(data + at, static_cast<std::streamsize>(n));
+    ReleasePages(Tensor(DType::kUint8, {static_cast<int64_t>(n)}, const_cast<char*>(data + at)));
+  }
+}
+
+std::string WriteHead(const std::string& name, const Tensor& tensor) {
+  std::string head;
+  protozero::pbf_writer message(head);
+  WriteFields(message, name, tensor);
+  constexpr uint32_t kLengthDelimited = 2;
+  protozero::add_varint_to_buffer(&head, wire::kRawData << 3 | kLengthDelimited);
+  protozero::add_varint_to_buffer(&head, tensor.bytes());
+  return head;
+}
+
 void WriteTensor(protozero::pbf_writer& message, const std::string& name, const Tensor& tensor,
                  ExternalFile* external) {
-  message.add_packed_int64(wire::kDims, tensor.shape().begin(), tensor.shape().end());
-  message.add_int32(wire::kDataType, static_cast<int32_t>(tensor.dtype()));
-  if (!name.empty()) message.add_string(wire::kName, name);
+  WriteFields(message, name, tensor);
   if (tensor.dtype() == DType::kString) {
     for (const std::string& s : tensor.span<std::string>()) message.add_bytes(wire::kStringData, s);
     return;
   }
+  if (external && IsLarge(tensor)) {
+    return WriteExternal(message, tensor.bytes(), *external, [&](std::ostream& out) { WriteData(out, tensor); });
+  }
   std::string packed;
+  if (IsMade(tensor)) {
+    std::ostringstream out;
+    WriteData(out, tensor);
+    packed = std::move(out).str();
+    return message.add_bytes(wire::kRawData, packed);
+  }
   std::string_view data(static_cast<const char*>(tensor.raw()), tensor.bytes());
   if (IsPacked(tensor.dtype())) data = packed = PackElements(tensor);
   if (external && data.size() >= kLeastExternal) {
-    WriteExternal(message, data, *external);
+    WriteExternal(message, data.size(), *external,
+                  [&](std::ostream& out) { out.write(data.data(), static_cast<std::streamsize>(data.size())); });
   } else {
     message.add_bytes(wire::kRawData, data.data(), data.size());
   }

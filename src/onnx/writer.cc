@@ -3,10 +3,12 @@
 #include <filesystem>
 #include <fstream>
 #include <set>
+#include <sstream>
 #include <unordered_map>
 #include <unordered_set>
 
 #include <fmt/format.h>
+#include <protozero/varint.hpp>
 
 #include "onnx/downgrade/downgrade.h"
 #include "onnx/graph_reader.h"
@@ -74,11 +76,18 @@ void WriteValueInfo(pbf_writer& parent, uint32_t tag, const std::string& name, c
   WriteType(message, type);
 }
 
+struct LargeWeight {
+  std::string head;  ///< its fields up to the data
+  const Tensor* tensor;
+};
+
 /// Writes a model's graphs; names are unique among all of them, since subgraphs see those around.
 class GraphWriter {
  public:
-  GraphWriter(const std::vector<std::string>& overridable, onnx::ExternalFile* external)
-      : overridable_(overridable.begin(), overridable.end()), external_(external) {}
+  /// The main graph's large weights go to `large` where there is no external file, to be written after the rest.
+  GraphWriter(const std::vector<std::string>& overridable, onnx::ExternalFile* external,
+              std::vector<LargeWeight>& large)
+      : overridable_(overridable.begin(), overridable.end()), external_(external), large_(large) {}
 
   /// `node` and `outer`: what holds a subgraph, and the names of the values there.
   void Write(pbf_writer& message, const Graph& g, const Node* node, const std::vector<std::string>* outer);
@@ -98,6 +107,7 @@ class GraphWriter {
   std::unordered_map<std::string, int> repeats_, node_repeats_;
   std::set<std::string> overridable_;
   onnx::ExternalFile* external_;
+  std::vector<LargeWeight>& large_;
 };
 
 std::string GraphWriter::Unique(const std::string& wanted) {
@@ -144,6 +154,10 @@ void GraphWriter::Write(pbf_writer& message, const Graph& g, const Node* node, c
     const Graph::ValueInfo& value = g.value(v);
     const bool fed = !node && overridable_.contains(value.name);
     if (value.constant && (fed || !value.users.empty() || g.IsOutput(v))) {
+      if (!node && !external_ && onnx::IsLarge(*value.constant)) {
+        large_.push_back({onnx::WriteHead(names[v], *value.constant), &*value.constant});
+        continue;
+      }
       pbf_writer tensor(message, wire::kInitializer);
       onnx::WriteTensor(tensor, names[v], *value.constant, external_);
     }
@@ -276,7 +290,30 @@ std::map<std::string, int64_t> Opsets(const Model& model, int64_t opset) {
   return opsets;
 }
 
-std::string Serialize(const Model& model, int64_t opset, onnx::ExternalFile* external) {
+/// A model's bytes, with places where large weights go: they are written from where they lie.
+struct Pieces {
+  std::string start;  ///< all up to the large weights, which end the graph, which ends the model
+  std::vector<LargeWeight> weights;
+
+  void WriteTo(std::ostream& out) const {
+    out.write(start.data(), static_cast<std::streamsize>(start.size()));
+    for (const LargeWeight& w : weights) {
+      const std::string start = Start(field::graph::kInitializer, w.head.size() + w.tensor->bytes()) + w.head;
+      out.write(start.data(), static_cast<std::streamsize>(start.size()));
+      onnx::WriteData(out, *w.tensor);
+    }
+  }
+  /// The beginning of a field of so many bytes.
+  static std::string Start(uint32_t tag, size_t bytes) {
+    constexpr uint32_t kLengthDelimited = 2;
+    std::string start;
+    protozero::add_varint_to_buffer(&start, tag << 3 | kLengthDelimited);
+    protozero::add_varint_to_buffer(&start, bytes);
+    return start;
+  }
+};
+
+Pieces Serialize(const Model& model, int64_t opset, onnx::ExternalFile* external) {
   namespace wire = field::model;
   if (opset == kNewestWritten) opset = onnx::kNewestOpset;
   std::string bytes;
@@ -300,11 +337,17 @@ std::string Serialize(const Model& model, int64_t opset, onnx::ExternalFile* ext
     entry.add_string(field::pair::kKey, key);
     entry.add_string(field::pair::kValue, value);
   }
-  {
-    pbf_writer graph(message, wire::kGraph);
-    GraphWriter(model.overridable, external).Write(graph, *model.graph, nullptr, nullptr);
+  Pieces pieces;
+  std::string graph_bytes;
+  pbf_writer graph(graph_bytes);
+  GraphWriter(model.overridable, external, pieces.weights).Write(graph, *model.graph, nullptr, nullptr);
+  size_t size = graph_bytes.size();
+  for (const LargeWeight& w : pieces.weights) {
+    const size_t field = w.head.size() + w.tensor->bytes();
+    size += Pieces::Start(field::graph::kInitializer, field).size() + field;
   }
-  return bytes;
+  pieces.start = bytes + Pieces::Start(wire::kGraph, size) + graph_bytes;
+  return pieces;
 }
 
 /// Writes under another name and renames: the model may lie in a mapping of the very file that is replaced.
@@ -330,21 +373,23 @@ std::string WriteModel(const Model& model, int64_t opset) {
     throw Error(Code::kUnsupported,
                 "the weights are more than the 2 GB that one .onnx file can hold: write to a path instead.");
   }
-  return Serialize(model, opset, nullptr);
+  std::ostringstream out;
+  Serialize(model, opset, nullptr).WriteTo(out);
+  return std::move(out).str();
 }
 
 void WriteModel(const Model& model, const std::string& path, int64_t external_above, int64_t opset) {
-  std::string bytes;
+  Pieces pieces;
   if (WeightBytes(*model.graph) >= std::min(external_above, kMostBytes)) {
     const std::string name = path + ".data";
     NewFile(name, [&](std::ostream& out) {
       onnx::ExternalFile external{&out, std::filesystem::path(name).filename().string()};
-      bytes = Serialize(model, opset, &external);
+      pieces = Serialize(model, opset, &external);
     });
   } else {
-    bytes = Serialize(model, opset, nullptr);
+    pieces = Serialize(model, opset, nullptr);
   }
-  NewFile(path, [&](std::ostream& out) { out.write(bytes.data(), static_cast<std::streamsize>(bytes.size())); });
+  NewFile(path, [&](std::ostream& out) { pieces.WriteTo(out); });
 }
 
 }  // namespace slipway

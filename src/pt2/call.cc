@@ -3,7 +3,8 @@
 
 #include <fmt/format.h>
 
-#include "core/dtype_visit.h"
+#include "core/mapped_file.h"
+#include "onnx/tensor_writer.h"
 #include "pt2/converter.h"
 #include "thread/pool.h"
 
@@ -365,40 +366,66 @@ ValueId Call::Scalar(double value, DType dtype) { return Constant(Filled(dtype, 
 namespace {
 
 /// A constant matrix the other way round.
-slipway::Tensor TransposedCopy(const slipway::Tensor& t) {
-  const int64_t rows = t.shape()[0], columns = t.shape()[1];
-  slipway::Tensor out(t.dtype(), {columns, rows});
-  constexpr int64_t kTile = 32;
-  const auto move = [&]<class T>(T) {
-    const T* from = static_cast<const T*>(t.raw());
-    T* to = static_cast<T*>(out.raw());
-    Threads(0).ParallelFor((columns + kTile - 1) / kTile, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t tile = begin; tile < end; ++tile) {
-        const int64_t c0 = tile * kTile, c1 = std::min(columns, c0 + kTile);
-        for (int64_t r0 = 0; r0 < rows; r0 += kTile) {
-          const int64_t r1 = std::min(rows, r0 + kTile);
-          for (int64_t c = c0; c < c1; ++c) {
-            for (int64_t r = r0; r < r1; ++r) to[c * rows + r] = from[r * columns + c];
+/// A matrix the other way round, made when it is written: weights are most of a model, and need no copy.
+class TurnedMatrix final : public onnx::DataSource {
+ public:
+  explicit TurnedMatrix(slipway::Tensor matrix) : matrix_(std::move(matrix)) {}
+
+  void Write(std::ostream& out) const override {
+    const int64_t rows = matrix_.shape()[0], columns = matrix_.shape()[1];
+    const auto item = static_cast<int64_t>(SizeOf(matrix_.dtype()));
+    // Some columns at a time.
+    constexpr int64_t kPart = int64_t{4} << 20;
+    const int64_t step = std::max<int64_t>(1, kPart / std::max<int64_t>(1, rows * item));
+    std::vector<char> part(static_cast<size_t>(std::min(step, columns) * rows * item));
+    for (int64_t c = 0; c < columns; c += step) {
+      const int64_t end = std::min(columns, c + step);
+      Turn(c, end, part.data());
+      out.write(part.data(), static_cast<std::streamsize>((end - c) * rows * item));
+    }
+    ReleasePages(matrix_);
+  }
+
+  slipway::Tensor Copy() const {
+    slipway::Tensor out(matrix_.dtype(), {matrix_.shape()[1], matrix_.shape()[0]});
+    Turn(0, matrix_.shape()[1], static_cast<char*>(out.raw()));
+    return out;
+  }
+
+ private:
+  /// Columns [begin, end) as rows.
+  void Turn(int64_t begin, int64_t end, char* to) const {
+    switch (SizeOf(matrix_.dtype())) {
+      case 1:
+        return TurnAs<uint8_t>(begin, end, to);
+      case 2:
+        return TurnAs<uint16_t>(begin, end, to);
+      case 4:
+        return TurnAs<uint32_t>(begin, end, to);
+      default:
+        return TurnAs<uint64_t>(begin, end, to);
+    }
+  }
+  template <class T>
+  void TurnAs(int64_t begin, int64_t end, char* bytes) const {
+    const int64_t rows = matrix_.shape()[0], columns = matrix_.shape()[1];
+    const T* from = static_cast<const T*>(matrix_.raw());
+    T* to = reinterpret_cast<T*>(bytes);
+    constexpr int64_t kTile = 16;
+    Threads(0).ParallelFor((rows + kTile - 1) / kTile, 4, [&](int64_t first, int64_t last) {
+      for (int64_t tile = first; tile < last; ++tile) {
+        const int64_t r0 = tile * kTile, r1 = std::min(rows, r0 + kTile);
+        for (int64_t c0 = begin; c0 < end; c0 += kTile) {
+          for (int64_t c = c0; c < std::min(end, c0 + kTile); ++c) {
+            for (int64_t r = r0; r < r1; ++r) to[(c - begin) * rows + r] = from[r * columns + c];
           }
         }
       }
     });
-  };
-  switch (SizeOf(t.dtype())) {
-    case 1:
-      move(uint8_t{});
-      break;
-    case 2:
-      move(uint16_t{});
-      break;
-    case 4:
-      move(uint32_t{});
-      break;
-    default:
-      move(uint64_t{});
   }
-  return out;
-}
+
+  slipway::Tensor matrix_;
+};
 
 std::optional<std::vector<int64_t>> Fixed(const Exprs& sizes) {
   std::vector<int64_t> ints;
@@ -549,7 +576,13 @@ ValueId Call::Transposed(const TensorRef& matrix) {
   const slipway::Tensor* t = graph().Constant(matrix.id);
   if (!t || t->dtype() == DType::kString || SizeOf(t->dtype()) > 8) return SwapLast(matrix.id, 2);
   ValueId& turned = converter_.frame_->turned.try_emplace(matrix.id, kNone).first->second;
-  if (turned == kNone) turned = Constant(TransposedCopy(*t), graph().value(matrix.id).name + "_transposed");
+  if (turned == kNone) {
+    constexpr size_t kSmall = size_t{64} << 10;
+    const auto source = std::make_shared<TurnedMatrix>(*t);
+    turned = Constant(
+        t->bytes() < kSmall ? source->Copy() : onnx::TensorFrom(t->dtype(), {t->shape()[1], t->shape()[0]}, source),
+        graph().value(matrix.id).name + "_transposed");
+  }
   return turned;
 }
 ValueId Call::Unsqueeze(ValueId v, const std::vector<int64_t>& axes) {

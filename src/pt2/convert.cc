@@ -1,6 +1,8 @@
 #include "pt2/convert.h"
 
+#include <algorithm>
 #include <chrono>
+#include <unordered_map>
 #include <unordered_set>
 
 #include <fmt/format.h>
@@ -26,6 +28,46 @@ class Watch {
   double& seconds_;
   std::chrono::steady_clock::time_point start_;
 };
+
+/// What the outputs are called: as asked for, else as the program calls them.
+std::vector<std::string> OutputNames(const TorchProgram& torch, const ConvertOptions& options) {
+  std::vector<std::string> names;
+  for (const OutputSpec& spec : torch.outputs) {
+    const Argument& a = spec.argument;
+    const bool given = a.is(Argument::Kind::kTensor) || a.is(Argument::Kind::kSymInt) ||
+                       a.is(Argument::Kind::kSymFloat) || a.is(Argument::Kind::kSymBool);
+    if (spec.kind != OutputSpec::Kind::kUser || !given) continue;
+    const size_t i = names.size();
+    const bool asked = i < options.output_names.size() && !options.output_names[i].empty();
+    names.push_back(asked ? options.output_names[i] : a.text);
+  }
+  return names;
+}
+
+/// A weight that was turned round is written in the place of the original, under its name; where the original is read
+/// elsewhere too, it stays the only one, and a Transpose turns it.
+void SettleTurned(Graph& graph, const std::unordered_map<ValueId, ValueId>& turned) {
+  for (const auto& [original, other] : turned) {
+    if (graph.value(other).users.empty()) continue;
+    if (graph.value(original).users.empty() && !graph.IsOutput(original)) {
+      std::swap(graph.value(other).name, graph.value(original).name);
+      continue;
+    }
+    const std::unordered_set<NodeId> users(graph.value(other).users.begin(), graph.value(other).users.end());
+    const auto& order = graph.order();
+    const NodeId first = *std::find_if(order.begin(), order.end(), [&](NodeId id) { return users.contains(id); });
+    const std::string name = graph.value(other).name;
+    const ValueId out = graph.AddValue(name, graph.value(other).type);
+    graph.value(other).name.clear();
+    graph.ReplaceUses(other, out);
+    graph.AddNode({.name = name,
+                   .op_type = "Transpose",
+                   .inputs = {original},
+                   .outputs = {out},
+                   .attributes = {{"perm", std::vector<int64_t>{1, 0}}}},
+                  first);
+  }
+}
 
 /// Every output a value of its own, made by a node, under the name asked for and with the axes' names.
 void NameOutputs(Graph& graph, const std::vector<std::string>& names, const ConvertOptions& options,
@@ -77,34 +119,23 @@ Model Convert(const Program& program, const ConvertOptions& options, Report* rep
     torch = ReadProgram(program.json);
   }
   Model model;
+  std::unordered_map<ValueId, ValueId> turned;
   {
     Watch watch(r.seconds["convert"]);
     Converter converter(program, torch, options, r);
     model.graph = converter.Run();
     model.opsets = converter.opsets();
+    turned = converter.turned();
   }
   Graph& graph = *model.graph;
-  std::vector<std::string> names;
-  for (const ValueId v : graph.outputs) {
-    const size_t i = names.size();
-    const bool given = i < options.output_names.size() && !options.output_names[i].empty();
-    names.push_back(given ? options.output_names[i] : fmt::format("output_{}", i));
-    (void)v;
-  }
-  size_t at = 0;
-  for (const OutputSpec& spec : torch.outputs) {
-    if (spec.kind != OutputSpec::Kind::kUser || spec.argument.is(Argument::Kind::kNone)) continue;
-    if (at < names.size() && (at >= options.output_names.size() || options.output_names[at].empty())) {
-      if (!spec.argument.text.empty()) names[at] = spec.argument.text;
-    }
-    ++at;
-  }
+  const std::vector<std::string> names = OutputNames(torch, options);
   {
     Watch watch(r.seconds["simplify"]);
     PassOptions passes{.level = 2, .disabled = kLeftOut};
     if (!options.fold_constants) passes.disabled.insert(passes.disabled.end(), {"FoldConstants", "FuseConvBatchNorm"});
     Optimize(graph, passes, Threads(0));
   }
+  SettleTurned(graph, turned);
   NameOutputs(graph, names, options, r.warnings);
   Verify(graph);
   r.nodes = static_cast<int>(graph.order().size());

@@ -86,6 +86,8 @@ class Converter {
   /// The versions of other domains whose operators translations brought in.
   const std::map<std::string, int64_t>& opsets() const { return opsets_; }
   void Warn(std::string message);
+  /// The model's weights that were turned round, and what they became.
+  const std::unordered_map<ValueId, ValueId>& turned() const { return root_.turned; }
 
   // ---- For Call; see there -------------------------------------------------------------------------------
   Graph& graph() { return *frame_->graph; }

@@ -1,14 +1,10 @@
 """Runs a module through torch.export and the converter, and the result beside PyTorch."""
 
-import io
 import json
-import zipfile
 
 import numpy as np
-import pytest
-import torch
-
 import slipway
+import torch
 from slipway import _slipway
 
 try:

@@ -82,6 +82,12 @@ std::vector<Rule> MakeRules() {
       {"LpPool", 18, LpPoolBySums},
       {"MaxPool", 10, PoolDilations},
       {"MaxPool", 10, PoolCeil},
+      {"MaxPool", 8,
+       [](Rewrite& r) {
+         if (r.Gives(1)) r.Fail("indices came with opset 8.");
+         r.attributes().Remove("storage_order");
+         r.node().outputs.resize(1);
+       }},
       {"MeanVarianceNormalization", 9, MeanVarianceByReduce},
       {"Mish", 18, MishBySoftplus},
       {"Mod", 28, ModOfFloats},
@@ -147,6 +153,8 @@ std::vector<Rule> MakeRules() {
   each({"ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp",
         "ReduceSumSquare"},
        18, ReduceNothing);
+  each({"ReduceMax", "ReduceMin"}, 20, ReduceBools);
+  each({"Identity", "If", "Loop"}, 16, TensorsAlone);
   each({"GRU", "LSTM", "RNN"}, 14, DropInt("layout", 0, BothLayouts));
   each({"Softmax", "LogSoftmax", "Hardmax"}, 13, SoftmaxOfMatrix);
   each({"Max", "Min"}, 12, MinMaxByWhere);

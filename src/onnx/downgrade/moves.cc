@@ -336,6 +336,16 @@ void ReduceNothing(Rewrite& r) {
   r.Become({x});
 }
 
+/// The greatest and least of bools: whether any is true, whether none is false.
+void ReduceBools(Rewrite& r) {
+  if (r.Elem(r.In(0)) != DType::kBool) return;
+  const bool any = r.node().op_type == "ReduceMax";
+  const ValueId x = any ? r.In(0) : r.Not(r.In(0));
+  const ValueId count = r.Op("ReduceSum", {r.Cast(x, DType::kInt32), r.Has(1) ? r.In(1) : kNone}, r.attributes());
+  const ValueId found = r.Op("Greater", {count, r.Num(0, DType::kInt32)});
+  r.Become({any ? found : r.Not(found)});
+}
+
 void PlainDropout(Rewrite& r) {
   const ValueId x = r.In(0);
   const bool trains = r.Has(2) && r.Number(r.In(2)) != 0;
@@ -416,6 +426,19 @@ void BroadcastInputs(Rewrite& r) {
   std::vector<ValueId> wide;
   for (ValueId v : inputs) wide.push_back(shape(v) == shape(all) && shape(v).has_rank() ? v : r.Op("Expand", {v, sizes}));
   for (size_t i = 0; i < wide.size(); ++i) r.g.SetInput(r.id, i, wide[i]);
+}
+
+/// Values that are no tensors.
+void TensorsAlone(Rewrite& r) {
+  const auto check = [&](ValueId v) {
+    if (v == kNone) return;
+    const Type::Kind kind = r.g.value(v).type.kind;
+    const bool loops = r.node().op_type != "Identity";
+    const int64_t since = kind == Type::Kind::kOptional ? 16 : kind == Type::Kind::kSequence ? (loops ? 13 : 14) : 0;
+    if (r.target < since) r.Fail(fmt::format("it carries {} since opset {}.", r.g.value(v).type.ToString(), since));
+  };
+  for (ValueId v : r.node().inputs) check(v);
+  for (ValueId v : r.node().outputs) check(v);
 }
 
 void OptionalElement(Rewrite& r) {

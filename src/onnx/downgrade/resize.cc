@@ -55,7 +55,7 @@ std::vector<float> WeightsOf(const Attributes& a, const Scaling& s) {
     double sum = 0;
     for (auto i = static_cast<int64_t>(std::floor(at - reach)); i <= static_cast<int64_t>(std::ceil(at + reach)); ++i) {
       const bool outside = i < 0 || i >= s.in;
-      if (outside && (excludes || smooth)) continue;
+      if (outside && excludes) continue;
       const double weight = Kernel(cubic, slope, (static_cast<double>(i) - at) * stretch);
       row[std::clamp<int64_t>(i, 0, s.in - 1)] += weight;
       sum += weight;

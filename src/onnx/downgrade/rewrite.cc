@@ -182,6 +182,7 @@ ValueId Rewrite::Full(ValueId shape, double value, DType type) {
 void Rewrite::Become(const std::vector<ValueId>& values) {
   const std::vector<ValueId> outputs = node().outputs;
   std::map<ValueId, ValueId> taken;  // new values whose place an output took
+  std::vector<std::pair<ValueId, Tensor>> constants;
   for (size_t i = 0; i < outputs.size(); ++i) {
     const ValueId out = outputs[i];
     if (out == kNone) continue;
@@ -191,6 +192,10 @@ void Rewrite::Become(const std::vector<ValueId>& values) {
       continue;
     }
     if (value == out) continue;
+    if (const Tensor* constant = g.Constant(value)) {
+      constants.emplace_back(out, *constant);
+      continue;
+    }
     if (const auto found = taken.find(value); found != taken.end()) value = found->second;
     const NodeId producer = g.value(value).producer;
     if (producer != kNone && !taken.contains(value) && std::count(added_.begin(), added_.end(), producer) > 0 &&
@@ -202,12 +207,15 @@ void Rewrite::Become(const std::vector<ValueId>& values) {
       g.value(out).producer = producer;
       g.value(value).producer = kNone;
       taken.emplace(value, out);
+    } else if (!g.IsOutput(out)) {
+      g.ReplaceUses(out, value);
     } else {
       added_.push_back(g.AddNode(
           {.name = label_ + "/Identity", .op_type = "Identity", .inputs = {value}, .outputs = {out}}, id));
     }
   }
   g.RemoveNode(id);
+  for (auto& [out, constant] : constants) g.MakeConstant(out, std::move(constant));
 }
 
 bool IsFloat(DType type) {
