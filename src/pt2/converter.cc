@@ -157,7 +157,8 @@ void Converter::AddOutputs() {
     if (a.is(Kind::kTensor)) {
       if (const TensorMeta* meta = Meta(a.text); meta && IsComplex(meta->dtype)) {
         throw Error(Code::kUnsupported, fmt::format("output {} is complex, which ONNX's operators do not give: return "
-                                                    "torch.view_as_real of it.", index));
+                                                    "torch.view_as_real of it.",
+                                                    index));
       }
       graph().outputs.push_back(Value(a.text));
     } else if (a.is(Kind::kSymInt)) {

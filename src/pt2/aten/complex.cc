@@ -2,8 +2,8 @@
 
 #include "pt2/converter.h"
 
-// ONNX has complex numbers in its signal operators alone, and there as pairs: a complex tensor is a real one with an axis
-// more at its end, [real, imaginary]. The targets here are those of nodes that read or give complex tensors.
+// ONNX has complex numbers in its signal operators alone, and there as pairs: a complex tensor is a real one with an
+// axis more at its end, [real, imaginary]. The targets here are those of nodes that read or give complex tensors.
 
 namespace slipway::pt2 {
 namespace {
@@ -17,9 +17,10 @@ ValueId Part(Call& c, ValueId v, int64_t which) {
 }
 
 ValueId Pair(Call& c, ValueId real, ValueId imaginary) {
-  return c.Add("Concat", {c.Add("Unsqueeze", {real, c.IntsConstant({-1})}),
-                          c.Add("Unsqueeze", {imaginary, c.IntsConstant({-1})})},
-               {{"axis", int64_t{-1}}});
+  return c.Add(
+      "Concat",
+      {c.Add("Unsqueeze", {real, c.IntsConstant({-1})}), c.Add("Unsqueeze", {imaginary, c.IntsConstant({-1})})},
+      {{"axis", int64_t{-1}}});
 }
 
 /// An operand: complex as a pair, or real as one value to be used for both parts.
@@ -91,9 +92,7 @@ void Sum(Call& c) {
 
 void Negate(Call& c) { c.Out(c.Add("Neg", {First(c).id})); }
 
-void Magnitude(Call& c) {
-  c.Out(c.Add("ReduceL2", {First(c).id, c.IntsConstant({-1})}, {{"keepdims", int64_t{0}}}));
-}
+void Magnitude(Call& c) { c.Out(c.Add("ReduceL2", {First(c).id, c.IntsConstant({-1})}, {{"keepdims", int64_t{0}}})); }
 
 void Same(Call& c) { c.Out(c.Add("Identity", {First(c).id})); }
 void Real(Call& c) { c.Out(Part(c, First(c).id, 0)); }
@@ -147,7 +146,9 @@ double Scale(Call& c, bool inverse, const Expr& n) {
   return inverse ? root : 1 / root;
 }
 
-ValueId Scaled(Call& c, ValueId v, double by, DType real) { return by == 1 ? v : c.Add("Mul", {v, c.Scalar(by, real)}); }
+ValueId Scaled(Call& c, ValueId v, double by, DType real) {
+  return by == 1 ? v : c.Add("Mul", {v, c.Scalar(by, real)});
+}
 
 ValueId Dft(Call& c, ValueId pairs, const Expr& n, int axis, bool inverse, bool half) {
   return c.Add("DFT", {pairs, c.SizeScalar(n), c.SizeScalar(axis)},
