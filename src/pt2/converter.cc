@@ -139,6 +139,13 @@ void Converter::AddWeight(const InputSpec& spec) {
     v = graph().AddConstant(holder, tensor->second);
   }
   const TensorMeta* meta = Meta(spec.argument.text);
+  if (meta && IsComplex(meta->dtype)) {
+    throw Error(
+        Code::kUnsupported,
+        fmt::format("weight '{}' is complex, which ONNX's operators do not take: hold torch.view_as_real of it, "
+                    "and take torch.view_as_complex of that in forward.",
+                    holder));
+  }
   const slipway::Tensor& held = *graph().value(v).constant;
   bool same = meta && held.dtype() == meta->dtype && held.shape().rank() == static_cast<int>(meta->sizes.size());
   for (int i = 0; same && i < held.shape().rank(); ++i) same = meta->sizes[i] == Expr(held.shape()[i]);
