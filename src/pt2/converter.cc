@@ -106,8 +106,10 @@ void Converter::AddInputs() {
     if (a.is(Kind::kTensor)) {
       const TensorMeta* meta = Meta(a.text);
       if (!meta) throw Error(Code::kBadFile, fmt::format("the program says nothing of its input '{}'.", a.text));
-      if (meta->dtype == DType::kUndefined) {
-        throw Error(Code::kUnsupported, fmt::format("input '{}' has a type that ONNX does not have.", a.text));
+      if (meta->dtype == DType::kUndefined || IsComplex(meta->dtype)) {
+        throw Error(Code::kUnsupported,
+                    fmt::format("input '{}' has a type that ONNX's operators do not take{}.", name_of(a.text),
+                                IsComplex(meta->dtype) ? ": give torch.view_as_real of it" : ""));
       }
       std::vector<Dim> dims;
       for (const Expr& e : meta->sizes) dims.push_back(ToDim(e));
@@ -138,6 +140,13 @@ void Converter::AddWeight(const InputSpec& spec) {
     v = graph().AddConstant(holder, tensor->second);
   }
   const TensorMeta* meta = Meta(spec.argument.text);
+  if (meta && IsComplex(meta->dtype)) {
+    throw Error(
+        Code::kUnsupported,
+        fmt::format("weight '{}' is complex, which ONNX's operators do not take: hold torch.view_as_real of it, "
+                    "and take torch.view_as_complex of that in forward.",
+                    holder));
+  }
   const slipway::Tensor& held = *graph().value(v).constant;
   bool same = meta && held.dtype() == meta->dtype && held.shape().rank() == static_cast<int>(meta->sizes.size());
   for (int i = 0; same && i < held.shape().rank(); ++i) same = meta->sizes[i] == Expr(held.shape()[i]);
@@ -154,6 +163,11 @@ void Converter::AddOutputs() {
     if (spec.kind != OutputSpec::Kind::kUser) continue;
     const Argument& a = spec.argument;
     if (a.is(Kind::kTensor)) {
+      if (const TensorMeta* meta = Meta(a.text); meta && IsComplex(meta->dtype)) {
+        throw Error(Code::kUnsupported, fmt::format("output {} is complex, which ONNX's operators do not give: return "
+                                                    "torch.view_as_real of it.",
+                                                    index));
+      }
       graph().outputs.push_back(Value(a.text));
     } else if (a.is(Kind::kSymInt)) {
       graph().outputs.push_back(Number(Symbolic(a), DType::kInt64));
@@ -583,6 +597,18 @@ std::vector<TensorRef> Converter::Inline(const TorchGraph& torch, const std::vec
   return RunWith(torch, inputs, std::move(numbers));
 }
 
+/// Whether the node reads or gives complex numbers, which have conversions of their own.
+bool Converter::TouchesComplex(const TorchNode& node) const {
+  const std::function<bool(const Argument&)> complex = [&](const Argument& a) {
+    if (a.is(Kind::kComplex)) return true;
+    if (a.is(Kind::kList)) return std::any_of(a.items.begin(), a.items.end(), complex);
+    const TensorMeta* meta = a.is(Kind::kTensor) ? Meta(a.text) : nullptr;
+    return meta && IsComplex(meta->dtype);
+  };
+  return std::any_of(node.inputs.begin(), node.inputs.end(), [&](const auto& i) { return complex(i.second); }) ||
+         std::any_of(node.outputs.begin(), node.outputs.end(), complex);
+}
+
 void Converter::ConvertNode(const TorchNode& node, bool refresh) {
   const TorchNode* outer = std::exchange(node_, &node);
   try {
@@ -592,8 +618,9 @@ void Converter::ConvertNode(const TorchNode& node, bool refresh) {
                  a.is(Kind::kFloat) || a.is(Kind::kBool) || a.is(Kind::kToken);
         });
     if (!Translate(node)) {
-      const Conversion* conversion = FindConversion(node.target);
-      const std::string pure = conversion ? std::string() : OutOfPlace(node.target);
+      const std::string target = TouchesComplex(node) ? "complex." + node.target : node.target;
+      const Conversion* conversion = FindConversion(target);
+      const std::string pure = conversion || target != node.target ? std::string() : OutOfPlace(target);
       if (!pure.empty()) conversion = FindConversion(pure);
       if (conversion) {
         ConvertKnown(node, *conversion, refresh);

@@ -150,6 +150,7 @@ class Converter {
   void ConvertNode(const TorchNode& node, bool refresh = false);
   void ConvertKnown(const TorchNode& node, const Conversion& conversion, bool refresh);
   bool Translate(const TorchNode& node);
+  bool TouchesComplex(const TorchNode& node) const;
   [[noreturn]] void Unsupported(const TorchNode& node) const;
   Binding& Root(const std::string& name);
   ValueId Value(const std::string& name);

@@ -359,7 +359,7 @@ class _Job:
             if mode == "strict" or (wrong and mode != "warn"):
                 raise ExportError(
                     f"The result is not what PyTorch gives: {wrong or self.report.verification}\n"
-                    "What to do: verify='warn' writes the file all the same, to look into; rtol and atol set a tolerance."
+                    "What to do: verify='warn' writes the file all the same; rtol and atol set a tolerance."
                 )
             self.warn(f"Not within the tolerance: {self.report.verification}")
         elif self.report.verified is None:
@@ -422,8 +422,8 @@ def _check_opset(version: int | None) -> int:
         raise ExportError(f"opset_version must be a number, not {version!r}.")
     if not OLDEST_OPSET <= version <= NEWEST_OPSET:
         raise ExportError(
-            f"opset_version is {version}, but must be {OLDEST_OPSET} to {NEWEST_OPSET}. Leave it out for 17, which every "
-            "runtime in use takes."
+            f"opset_version is {version}, but must be {OLDEST_OPSET} to {NEWEST_OPSET}. Leave it out for 17, "
+            "which every runtime in use takes."
         )
     return version
 

@@ -184,9 +184,8 @@ def flatten(
         if isinstance(leaf, torch.Tensor):
             places.append(len(leaves))
             paths.append(tuple(path))
-        elif not (leaf is None or isinstance(leaf, (bool, int, float, complex, str, bytes, torch.dtype, torch.device))):
-            if isinstance(leaf, np.generic):
-                leaf = leaf.item()
+        elif isinstance(leaf, np.generic):
+            leaf = leaf.item()
         leaves.append(leaf)
     defaults = unique([join(p) for p in paths])
     return Arguments(

@@ -224,7 +224,7 @@ def _relations(sizes: Sizes) -> Iterator[tuple[str, Callable[[Sizes], int]]]:
 def candidates(example: Sizes, module: torch.nn.Module, arguments: Arguments, axes: DynamicAxes) -> Iterator[Sizes]:
     """Sizes to capture with, the most telling first: all at least 2, different for different names.
 
-    torch.export fixes an axis of size 0 or 1, and takes axes of equal size for one another where the code compares them.
+    torch.export fixes an axis of size 0 or 1, and takes axes of equal size for one where the code compares them.
     """
     taken = _taken(module, arguments, axes)
     used: set[int] = {n for n in example.values() if n > 1}

@@ -155,6 +155,8 @@ def once(module: torch.nn.Module, arguments: Arguments, axes: DynamicAxes, sizes
     seen: list[Outputs] = []
     with source.watch_guards(__file__) as guards, flat_call(module, arguments, seen), recurrent.keep_whole(), quiet():
         program = torch.export.export(module, example, dynamic_shapes=dynamic if any(dynamic) else None, strict=False)
+        if any("predispatch" in getattr(n.target, "__module__", "") for n in program.graph.nodes):
+            program = program.run_decompositions({})  # torch.vmap is still to be worked out in it
     found = _input_shapes(program)
     pinned = {}
     for place, names in enumerate(axes.inputs):
@@ -227,9 +229,9 @@ def _explain(error: BaseException, module: torch.nn.Module) -> ExportError:
             f"Data-dependent control flow in {name}: Python code there needs the value of a tensor, which a graph does "
             f"not have before it runs.{where}\n"
             "A Python `if`, `while`, `assert`, `int()` or a slice on such a value would freeze what the example gave.\n"
-            "What to do: for a branch use torch.where(condition, a, b) or torch.cond(condition, f, g, inputs); for a loop "
-            "torch._higher_order_ops.while_loop; for a size, torch._check(...) what is known of it; or decide outside the "
-            "model."
+            "What to do: for a branch use torch.where(condition, a, b) or torch.cond(condition, f, g, inputs); for a "
+            "loop torch._higher_order_ops.while_loop; for a size, torch._check(...) what is known of it; or decide "
+            "outside the model."
         )
     first = next((ln.strip() for ln in str(chain[-1]).splitlines() if ln.strip()), type(error).__name__)
     return ExportError(

@@ -189,7 +189,7 @@ def replace(
     opset: int,
     domains: Mapping[str, int],
 ) -> dict[str, bytes]:
-    """Gives each use of a custom operator a target of its own in the packed graph; returns the graphs for them by target."""
+    """Gives each use of a custom operator a target of its own in the packed graph; returns its graph by target."""
     found: dict[str, bytes] = {}
     for node, original in _graphs(packed.graph["graph_module"]["graph"], program.graph_module):
         if original.op != "call_function":

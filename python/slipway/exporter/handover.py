@@ -19,7 +19,7 @@ _BY_BITS = {1: torch.uint8, 2: torch.int16}
 
 @dataclasses.dataclass
 class Program:
-    """What src/pt2 takes: the graph as torch.export.save would write it, and tensors by their names in the signature."""
+    """What src/pt2 takes: the graph as torch.export.save writes it, and tensors by their names in the signature."""
 
     graph: dict[str, Any]
     tensors: dict[str, np.ndarray]

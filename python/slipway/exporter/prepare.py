@@ -15,7 +15,7 @@ from .capture import FunctionModule
 
 def as_module(model: Any) -> torch.nn.Module:
     """The module to capture: wrappers are taken off, functions are put into one."""
-    if isinstance(model, torch.jit.ScriptModule) or isinstance(model, torch.jit.ScriptFunction):
+    if isinstance(model, (torch.jit.ScriptModule, torch.jit.ScriptFunction)):
         raise ExportError(
             f"The model is a TorchScript {type(model).__name__}, which torch.export cannot capture.\n"
             "What to do: give the nn.Module that it was made from."

@@ -1,4 +1,4 @@
-"""LSTM, GRU and RNN seen whole: PyTorch finds their shapes by unrolling them, which fixes the length of the sequence."""
+"""LSTM, GRU and RNN seen whole: PyTorch finds their shapes by unrolling them, which fixes the sequence's length."""
 
 from __future__ import annotations
 
