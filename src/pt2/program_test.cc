@@ -14,16 +14,15 @@ namespace {
 
 /// relu(x + 2 * y) of [s0, 3] and [3], as torch.export.save writes it.
 std::string Json() {
-  const std::string size = R"({"as_expr": {"expr_str": "Symbol('s0', positive=True, integer=True)", "hint" : null
-}
-})";
+  const std::string size =
+      R"~({"as_expr": {"expr_str": "Symbol('s0', positive=True, integer=True)", "hint": null}})~";
   const auto meta = [](const std::string& sizes) {
-  return R"({"dtype": 7, "sizes": [)" + sizes +
-         R"(], "requires_grad": false, "device": {"type": "cpu", "index": null}, "strides": [], )"
-         R"("storage_offset": {"as_int": 0}, "layout": 7})";
+    return R"~({"dtype": 7, "sizes": [)~" + sizes +
+           R"~(], "requires_grad": false, "device": {"type": "cpu", "index": null}, "strides": [], )~"
+           R"~("storage_offset": {"as_int": 0}, "layout": 7})~";
   };
-const std::string three = R"({"as_int": 3})", both = size + ", " + three;
-return R"({"graph_module": {"graph": {
+  const std::string three = R"~({"as_int": 3})~", both = size + ", " + three;
+  return R"~({"graph_module": {"graph": {
     "inputs": [{"as_tensor": {"name": "p_y"}}, {"as_tensor": {"name": "x"}}],
     "outputs": [{"as_tensor": {"name": "relu"}}],
     "nodes": [
@@ -33,22 +32,20 @@ return R"({"graph_module": {"graph": {
          {"name": "alpha", "arg": {"as_int": 2}, "kind": 2}],
        "outputs": [{"as_tensor": {"name": "add"}}],
        "metadata": {"stack_trace": "File \"model.py\", line 12, in forward\n    return f(x + 2 * self.y)",
-       "nn_module_stack" : "L__self__,,m.Model;L__self___a,a,m.Inner"
-}
-},
+                    "nn_module_stack": "L__self__,,m.Model;L__self___a,a,m.Inner"}},
       {"target": "torch.ops.aten.relu.default", "name": "relu", "inputs": [
          {"name": "self", "arg": {"as_tensor": {"name": "add"}}, "kind": 1}],
        "outputs": [{"as_tensor": {"name": "relu"}}], "metadata": {}}],
-    "tensor_values": {"p_y": )" +
-         meta(three) + R"(, "x": )" + meta(both) + R"(, "add": )" + meta(both) + R"(, "relu": )" + meta(both) +
-         R"(}, "sym_int_values": {}, "sym_bool_values": {}, "is_single_tensor_return": false},
+    "tensor_values": {"p_y": )~" +
+         meta(three) + R"~(, "x": )~" + meta(both) + R"~(, "add": )~" + meta(both) + R"~(, "relu": )~" + meta(both) +
+         R"~(}, "sym_int_values": {}, "sym_bool_values": {}, "is_single_tensor_return": false},
     "signature": {
       "input_specs": [{"parameter": {"arg": {"name": "p_y"}, "parameter_name": "inner.y"}},
                       {"user_input": {"arg": {"as_tensor": {"name": "x"}}}}],
       "output_specs": [{"user_output": {"arg": {"as_tensor": {"name": "relu"}}}}]},
     "module_call_graph": []},
     "opset_version": {"aten": 10}, "range_constraints": {"s0": {"min_val": 2, "max_val": null}},
-    "schema_version": {"major": 8, "minor": 20}, "torch_version": "2.13.0"})";
+    "schema_version": {"major": 8, "minor": 20}, "torch_version": "2.13.0"})~";
 }
 
 Program TestProgram() {
