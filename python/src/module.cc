@@ -8,8 +8,8 @@
 
 #include "arrays.h"
 #include "program.h"
-#include "session/convert.h"
 #include "quantization.h"
+#include "session/convert.h"
 #include "session/describe.h"
 #include "slipway/session.h"
 

@@ -311,6 +311,7 @@ void GraphReader::AddNode(const NodeFields& fields, Scope& scope) {
   for (Bytes attribute : fields.attributes) ReadAttribute(attribute, scope, node);
   for (const std::string& name : fields.outputs) node.outputs.push_back(Define(name, scope));
   const NodeId id = graph_->AddNode(std::move(node));
+  if (context_.as_written && !fields.domain.empty() && fields.domain != kMlDomain) return;
   Upgrade(*graph_, id, scope.opsets->at(fields.domain));
 }
 

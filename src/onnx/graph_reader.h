@@ -36,7 +36,8 @@ struct ModelContext {
   std::map<std::string, FunctionFields> functions;  // by "domain:name:overload"
   int64_t budget = 2'000'000;                       // nodes that may yet be read
   int64_t long_prefixes = 0;
-  int depth = 0;  // of subgraphs and calls
+  int depth = 0;            // of subgraphs and calls
+  bool as_written = false;  // nodes of other domains than ONNX's stay what they are
 };
 
 /// AttributeProto.AttributeType.

@@ -75,9 +75,9 @@ void CheckVersions(const Model& model) {
   CheckOpsets(model.opsets);
 }
 
-Model ReadBytes(Bytes bytes, onnx::TensorReader tensors) {
+Model ReadBytes(Bytes bytes, onnx::TensorReader tensors, bool as_written = false) {
   Model model;
-  onnx::ModelContext context{.tensors = std::move(tensors)};
+  onnx::ModelContext context{.tensors = std::move(tensors), .as_written = as_written};
   Bytes graph;
   bool has_graph = false;
   auto reader = onnx::Read(bytes);
@@ -155,11 +155,11 @@ Model ReadModel(const std::string& path) {
   return model;
 }
 
-Model ReadModel(std::string_view bytes, const std::string& folder) {
+Model ReadModel(std::string_view bytes, const std::string& folder, bool as_written) {
   Tensor copy(DType::kUint8, {static_cast<int64_t>(bytes.size())});
   if (!bytes.empty()) std::memcpy(copy.raw(), bytes.data(), bytes.size());
   const Bytes view(copy.data<char>(), bytes.size());
-  return Guarded([&] { return ReadBytes(view, {copy.keep(), folder}); });
+  return Guarded([&] { return ReadBytes(view, {copy.keep(), folder}, as_written); });
 }
 
 Model ReadCompiledGraph(std::string_view bytes, std::shared_ptr<const MappedFile> file) {

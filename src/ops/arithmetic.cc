@@ -214,11 +214,11 @@ struct Pow {
   }
 };
 extern const OpDef kPow = Define<Pow>({.name = "Pow",
-                                .since = 15,
-                                .min_inputs = 2,
-                                .max_inputs = 2,
-                                .types = kFloatTypes | TypeSet{DType::kInt32, DType::kInt64},
-                                .in_place = 0});
+                                       .since = 15,
+                                       .min_inputs = 2,
+                                       .max_inputs = 2,
+                                       .types = kFloatTypes | TypeSet{DType::kInt32, DType::kInt64},
+                                       .in_place = 0});
 
 /// X < 0 ? slope X : X, the slope broadcast to X. ONNX PRelu, since 16.
 struct PRelu {

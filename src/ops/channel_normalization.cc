@@ -118,12 +118,12 @@ struct BatchNormalization {
   }
 };
 extern const OpDef kBatchNormalization = Define<BatchNormalization>({.name = "BatchNormalization",
-                                                              .since = 15,
-                                                              .min_inputs = 5,
-                                                              .max_inputs = 5,
-                                                              .max_outputs = 3,
-                                                              .types = kFloatTypes,
-                                                              .in_place = 0});
+                                                                     .since = 15,
+                                                                     .min_inputs = 5,
+                                                                     .max_inputs = 5,
+                                                                     .max_outputs = 3,
+                                                                     .types = kFloatTypes,
+                                                                     .in_place = 0});
 
 /// Each group of channels of each image normalized over itself, then scaled and shifted by channel. ONNX
 /// GroupNormalization, since 21; with one channel a group InstanceNormalization, since 22.
@@ -190,10 +190,10 @@ struct GroupNormalization {
 extern const OpDef kGroupNormalization = Define<GroupNormalization>(
     {.name = "GroupNormalization", .since = 21, .min_inputs = 3, .max_inputs = 3, .types = kFloatTypes, .in_place = 0});
 extern const OpDef kInstanceNormalization = Define<GroupNormalization>({.name = "InstanceNormalization",
-                                                                 .since = 22,
-                                                                 .min_inputs = 3,
-                                                                 .max_inputs = 3,
-                                                                 .types = kFloatTypes,
-                                                                 .in_place = 0});
+                                                                        .since = 22,
+                                                                        .min_inputs = 3,
+                                                                        .max_inputs = 3,
+                                                                        .types = kFloatTypes,
+                                                                        .in_place = 0});
 
 }  // namespace slipway

@@ -223,7 +223,8 @@ struct Conv {
     kernels::ToChannelsFirst(out_last, shape.n, out_channels, out_pixels, y.data<float>(), c.threads());
   }
 };
-extern const OpDef kConv = Define<Conv>({.name = "Conv", .since = 22, .min_inputs = 2, .max_inputs = 3, .types = kFloatTypes});
+extern const OpDef kConv =
+    Define<Conv>({.name = "Conv", .since = 22, .min_inputs = 2, .max_inputs = 3, .types = kFloatTypes});
 extern const OpDef kSlipwayFusedConv = Define<Conv>(
     {.name = "FusedConv", .domain = kSlipwayDomain, .min_inputs = 2, .max_inputs = 4, .types = {DType::kFloat}});
 

@@ -214,6 +214,7 @@ struct STFT {
     });
   }
 };
-extern const OpDef kSTFT = Define<STFT>({.name = "STFT", .since = 17, .min_inputs = 2, .max_inputs = 4, .types = kFloatTypes});
+extern const OpDef kSTFT =
+    Define<STFT>({.name = "STFT", .since = 17, .min_inputs = 2, .max_inputs = 4, .types = kFloatTypes});
 
 }  // namespace slipway

@@ -268,6 +268,7 @@ struct Einsum {
     });
   }
 };
-extern const OpDef kEinsum = Define<Einsum>({.name = "Einsum", .since = 28, .max_inputs = kVariadic, .types = kNumericTypes});
+extern const OpDef kEinsum =
+    Define<Einsum>({.name = "Einsum", .since = 28, .max_inputs = kVariadic, .types = kNumericTypes});
 
 }  // namespace slipway

@@ -1,3 +1,5 @@
+#include <fmt/ranges.h>
+
 #include "kernels/copy/strided_copy.h"
 #include "ops/shape_math.h"
 
@@ -25,12 +27,23 @@ struct Expand {
     Tensor& y = c.Out(0);
     const int rank = y.shape().rank(), shift = rank - x.shape().rank();
     const auto dense = kernels::DenseStrides(x.shape());
+    Check(c, c.In(1).span<int64_t>(), y.shape());
     std::vector<int64_t> from(rank, 0);
     for (int i = shift; i < rank; ++i) from[i] = x.shape()[i - shift] == 1 ? 0 : dense[i - shift];
     kernels::StridedCopy(x.dtype(), y.shape(), x.raw(), from, y.raw(), kernels::DenseStrides(y.shape()), c.threads());
   }
 
  private:
+  /// The shape may have come after the output's was concluded from the input's.
+  static void Check(const RunContext& c, std::span<const int64_t> wanted, const Shape& out) {
+    const int extra = static_cast<int>(wanted.size()) - out.rank();
+    for (int i = static_cast<int>(wanted.size()) - 1; i >= 0; --i) {
+      const bool fits = i >= extra && (wanted[i] == 1 || wanted[i] == out[i - extra]);
+      if (!fits || wanted[i] < 0)
+        c.Fail("the shape [{}] cannot be broadcast with the input's {}.", fmt::join(wanted, ", "),
+               c.In(0).shape().ToString());
+    }
+  }
   static SymbolicShape UnknownShape(const InferContext& c) {
     if (!c.HasRank(0) || !c.HasRank(1) || !c.Shape(1)[0].is_const()) return {};
     const int64_t rank = c.Shape(1)[0].value();

@@ -176,7 +176,8 @@ struct GridSample {
     return std::clamp<int64_t>(padding == Padding::kBorder ? i : mirrored, 0, size - 1);
   }
 };
-extern const OpDef kGridSample = Define<GridSample>({.name = "GridSample", .since = 22, .min_inputs = 2, .max_inputs = 2});
+extern const OpDef kGridSample =
+    Define<GridSample>({.name = "GridSample", .since = 22, .min_inputs = 2, .max_inputs = 2});
 
 /// The grid of an affine transform: theta [N, 2, 3] or [N, 3, 4] times each place of an image of the given size. ONNX
 /// AffineGrid, since 20.

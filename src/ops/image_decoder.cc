@@ -90,6 +90,7 @@ struct ImageDecoder {
     }
   }
 };
-extern const OpDef kImageDecoder = Define<ImageDecoder>({.name = "ImageDecoder", .since = 20, .types = {DType::kUint8}});
+extern const OpDef kImageDecoder =
+    Define<ImageDecoder>({.name = "ImageDecoder", .since = 20, .types = {DType::kUint8}});
 
 }  // namespace slipway

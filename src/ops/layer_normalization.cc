@@ -109,19 +109,20 @@ struct NormalizationOf {
 }  // namespace
 
 extern const OpDef kLayerNormalization = Define<NormalizationOf<false>>({.name = "LayerNormalization",
-                                                                  .since = 17,
-                                                                  .min_inputs = 2,
-                                                                  .max_inputs = 3,
-                                                                  .max_outputs = 3,
-                                                                  .types = kFloatTypes,
-                                                                  .in_place = 0});
+                                                                         .since = 17,
+                                                                         .min_inputs = 2,
+                                                                         .max_inputs = 3,
+                                                                         .max_outputs = 3,
+                                                                         .types = kFloatTypes,
+                                                                         .in_place = 0});
 extern const OpDef kRMSNormalization = Define<NormalizationOf<true>>(
     {.name = "RMSNormalization", .since = 23, .min_inputs = 2, .max_inputs = 2, .types = kFloatTypes, .in_place = 0});
-extern const OpDef kSimplifiedLayerNormalization = Define<NormalizationOf<true>>({.name = "SimplifiedLayerNormalization",
-                                                                           .min_inputs = 2,
-                                                                           .max_inputs = 2,
-                                                                           .max_outputs = 2,
-                                                                           .types = kFloatTypes,
-                                                                           .in_place = 0});
+extern const OpDef kSimplifiedLayerNormalization =
+    Define<NormalizationOf<true>>({.name = "SimplifiedLayerNormalization",
+                                   .min_inputs = 2,
+                                   .max_inputs = 2,
+                                   .max_outputs = 2,
+                                   .types = kFloatTypes,
+                                   .in_place = 0});
 
 }  // namespace slipway

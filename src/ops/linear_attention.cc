@@ -22,6 +22,7 @@ struct LinearAttention {
           Code::kBadGraph,
           fmt::format("attribute 'update_rule' is '{}', but must be linear, gated, delta or gated_delta.", rule));
     }
+    if (a.Int("chunk_size", 64) < 1) throw Error(Code::kBadGraph, "attribute 'chunk_size' must be 1 or more.");
     return {.q_heads = a.RequiredInt("q_num_heads"),
             .kv_heads = a.RequiredInt("kv_num_heads"),
             .scale = a.Float("scale", 0),
@@ -144,11 +145,12 @@ struct LinearAttention {
     }
   }
 };
-extern const OpDef kLinearAttention = Define<LinearAttention>({.name = "LinearAttention",
-                                                        .since = 27,
-                                                        .min_inputs = 3,
-                                                        .max_inputs = 6,
-                                                        .max_outputs = 2,
-                                                        .types = {DType::kFloat, DType::kFloat16, DType::kBFloat16}});
+extern const OpDef kLinearAttention =
+    Define<LinearAttention>({.name = "LinearAttention",
+                             .since = 27,
+                             .min_inputs = 3,
+                             .max_inputs = 6,
+                             .max_outputs = 2,
+                             .types = {DType::kFloat, DType::kFloat16, DType::kBFloat16}});
 
 }  // namespace slipway

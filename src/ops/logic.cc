@@ -105,7 +105,8 @@ struct BitwiseNot {
     });
   }
 };
-extern const OpDef kBitwiseNot = Define<BitwiseNot>({.name = "BitwiseNot", .since = 18, .types = kIntTypes, .in_place = 0});
+extern const OpDef kBitwiseNot =
+    Define<BitwiseNot>({.name = "BitwiseNot", .since = 18, .types = kIntTypes, .in_place = 0});
 
 /// X shifted by Y bits to the left or the right, broadcast; the sign is shifted in for signed types. ONNX BitShift,
 /// since 28.

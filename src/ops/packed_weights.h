@@ -12,7 +12,8 @@ namespace slipway {
 class PackedWeights {
  public:
   /// Packs [k, n], whose element (i, j) lies at b[i * row_stride + j * col_stride].
-  void Pack(const float* b, int64_t k, int64_t n, int64_t row_stride, int64_t col_stride, const kernels::Packing& packing) {
+  void Pack(const float* b, int64_t k, int64_t n, int64_t row_stride, int64_t col_stride,
+            const kernels::Packing& packing) {
     block_ = packing.store.Block(kernels::PackedBytes(k, n), [&](std::byte* out) {
       kernels::PackMatrix(b, k, n, row_stride, col_stride, reinterpret_cast<float*>(out), packing.threads);
     });

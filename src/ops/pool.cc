@@ -181,7 +181,8 @@ struct MaxPool : WindowPool {
 };
 extern const OpDef kMaxPool = Define<MaxPool>(
     {.name = "MaxPool", .since = 22, .max_outputs = 2, .types = kFloatTypes | TypeSet{DType::kInt8, DType::kUint8}});
-extern const OpDef kSlipwayMaxPool = Define<MaxPool>({.name = "MaxPool", .domain = kSlipwayDomain, .types = {DType::kFloat}});
+extern const OpDef kSlipwayMaxPool =
+    Define<MaxPool>({.name = "MaxPool", .domain = kSlipwayDomain, .types = {DType::kFloat}});
 
 /// The mean of each window. ONNX AveragePool, since 22.
 struct AveragePool : WindowPool {
@@ -321,8 +322,10 @@ struct NormOfAll {
 /// GlobalLpPool, since 22.
 extern const OpDef kGlobalAveragePool =
     Define<GlobalPool<MeanOfAll>>({.name = "GlobalAveragePool", .since = 22, .types = kFloatTypes});
-extern const OpDef kGlobalMaxPool = Define<GlobalPool<MaxOfAll>>({.name = "GlobalMaxPool", .since = 22, .types = kFloatTypes});
-extern const OpDef kGlobalLpPool = Define<GlobalPool<NormOfAll>>({.name = "GlobalLpPool", .since = 22, .types = kFloatTypes});
+extern const OpDef kGlobalMaxPool =
+    Define<GlobalPool<MaxOfAll>>({.name = "GlobalMaxPool", .since = 22, .types = kFloatTypes});
+extern const OpDef kGlobalLpPool =
+    Define<GlobalPool<NormOfAll>>({.name = "GlobalLpPool", .since = 22, .types = kFloatTypes});
 extern const OpDef kSlipwayGlobalAveragePool =
     Define<GlobalPool<MeanOfAll>>({.name = "GlobalAveragePool", .domain = kSlipwayDomain, .types = {DType::kFloat}});
 extern const OpDef kSlipwayGlobalMaxPool =

@@ -98,7 +98,8 @@ struct Bernoulli {
     VisitNumeric(y.dtype(), fill);
   }
 };
-extern const OpDef kBernoulli = Define<Bernoulli>({.name = "Bernoulli", .since = 22, .types = kFloatTypes, .impure = true});
+extern const OpDef kBernoulli =
+    Define<Bernoulli>({.name = "Bernoulli", .since = 22, .types = kFloatTypes, .impure = true});
 
 /// sample_size draws for each row of log-probabilities. ONNX Multinomial, since 22.
 struct Multinomial {
@@ -178,11 +179,11 @@ struct Dropout {
 constexpr TypeSet kDropoutTypes =
     kFloatTypes | TypeSet{DType::kFloat8E4M3FN, DType::kFloat8E4M3FNUZ, DType::kFloat8E5M2, DType::kFloat8E5M2FNUZ};
 extern const OpDef kDropout = Define<Dropout>({.name = "Dropout",
-                                        .since = 22,
-                                        .max_inputs = 3,
-                                        .max_outputs = 2,
-                                        .types = kDropoutTypes,
-                                        .in_place = 0,
-                                        .impure = true});
+                                               .since = 22,
+                                               .max_inputs = 3,
+                                               .max_outputs = 2,
+                                               .types = kDropoutTypes,
+                                               .in_place = 0,
+                                               .impure = true});
 
 }  // namespace slipway

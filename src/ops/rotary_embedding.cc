@@ -92,11 +92,12 @@ struct RotaryEmbedding {
     return CheckedIndices(c, c.In(3), std::min(c.In(1).shape()[0], c.In(2).shape()[0]));
   }
 };
-extern const OpDef kRotaryEmbedding = Define<RotaryEmbedding>({.name = "RotaryEmbedding",
-                                                        .since = 23,
-                                                        .min_inputs = 3,
-                                                        .max_inputs = 4,
-                                                        .types = {DType::kFloat, DType::kFloat16, DType::kBFloat16},
-                                                        .in_place = 0});
+extern const OpDef kRotaryEmbedding =
+    Define<RotaryEmbedding>({.name = "RotaryEmbedding",
+                             .since = 23,
+                             .min_inputs = 3,
+                             .max_inputs = 4,
+                             .types = {DType::kFloat, DType::kFloat16, DType::kBFloat16},
+                             .in_place = 0});
 
 }  // namespace slipway

@@ -151,6 +151,7 @@ struct Scan {
     c.Allocate(states + i, type.elem, shape);
   }
 };
-extern const OpDef kScan = Define<Scan>({.name = "Scan", .since = 25, .max_inputs = kVariadic, .max_outputs = kVariadic});
+extern const OpDef kScan =
+    Define<Scan>({.name = "Scan", .since = 25, .max_inputs = kVariadic, .max_outputs = kVariadic});
 
 }  // namespace slipway

@@ -76,7 +76,8 @@ struct SequenceAt {
     c.SetOut(0, Owned(sequence[PositionOf(c, 1, static_cast<int64_t>(sequence.size()), false)]));
   }
 };
-extern const OpDef kSequenceAt = Define<SequenceAt>({.name = "SequenceAt", .since = 11, .min_inputs = 2, .max_inputs = 2});
+extern const OpDef kSequenceAt =
+    Define<SequenceAt>({.name = "SequenceAt", .since = 11, .min_inputs = 2, .max_inputs = 2});
 
 /// ONNX SequenceLength, since 11.
 struct SequenceLength {

@@ -135,6 +135,7 @@ struct SplitToSequence {
     return lengths;
   }
 };
-extern const OpDef kSplitToSequence = Define<SplitToSequence>({.name = "SplitToSequence", .since = 24, .max_inputs = 2});
+extern const OpDef kSplitToSequence =
+    Define<SplitToSequence>({.name = "SplitToSequence", .since = 24, .max_inputs = 2});
 
 }  // namespace slipway

@@ -70,7 +70,8 @@ struct SoftmaxOf : AxisOp {
 
 }  // namespace
 
-extern const OpDef kSoftmax = Define<SoftmaxOf<false>>({.name = "Softmax", .since = 13, .types = kFloatTypes, .in_place = 0});
+extern const OpDef kSoftmax =
+    Define<SoftmaxOf<false>>({.name = "Softmax", .since = 13, .types = kFloatTypes, .in_place = 0});
 extern const OpDef kLogSoftmax =
     Define<SoftmaxOf<true>>({.name = "LogSoftmax", .since = 13, .types = kFloatTypes, .in_place = 0});
 

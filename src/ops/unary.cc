@@ -107,11 +107,12 @@ constexpr TypeSet kSignedNumbers = kFloatTypes | kSignedTypes;
 #define PLAIN(expression) [](auto x, [[maybe_unused]] auto a, [[maybe_unused]] auto b) { return expression; }
 
 extern const OpDef kAbs = DefineUnary<FastWithIntegers(UnaryOp::kAbs), PLAIN(x < 0    ? Negated(x)
-                                                                      : x == 0 ? decltype(x)(0)
-                                                                               : x)>("Abs", 13, kNumericTypes);
+                                                                             : x == 0 ? decltype(x)(0)
+                                                                                      : x)>("Abs", 13, kNumericTypes);
 extern const OpDef kSign = DefineUnary<FastWithIntegers(UnaryOp::kSign), PLAIN(SignOf(x))>("Sign", 13, kNumericTypes);
-extern const OpDef kRelu = DefineUnary<FastWithIntegers(UnaryOp::kRelu), PLAIN(x < 0 ? static_cast<decltype(x)>(0) : x)>(
-    "Relu", 14, kSignedNumbers);
+extern const OpDef kRelu =
+    DefineUnary<FastWithIntegers(UnaryOp::kRelu), PLAIN(x < 0 ? static_cast<decltype(x)>(0) : x)>("Relu", 14,
+                                                                                                  kSignedNumbers);
 
 extern const OpDef kExp = DefineUnary<Fast(UnaryOp::kExp), PLAIN(std::exp(x))>("Exp", 13);
 extern const OpDef kLog = DefineUnary<Fast(UnaryOp::kLog), PLAIN(std::log(x))>("Log", 13);
@@ -129,20 +130,22 @@ extern const OpDef kLeakyRelu =
 extern const OpDef kThresholdedRelu =
     DefineUnary<Fast(UnaryOp::kThresholdedRelu, {"alpha", 1}), PLAIN(x <= a ? decltype(x)(0) : x)>("ThresholdedRelu",
                                                                                                    22);
-extern const OpDef kElu = DefineUnary<Fast(UnaryOp::kElu, {"alpha", 1}), PLAIN(x < 0 ? a * std::expm1(x) : x)>("Elu", 22);
+extern const OpDef kElu =
+    DefineUnary<Fast(UnaryOp::kElu, {"alpha", 1}), PLAIN(x < 0 ? a * std::expm1(x) : x)>("Elu", 22);
 extern const OpDef kSelu =
     DefineUnary<Fast(UnaryOp::kSelu, {"alpha", 1.67326319217681884765625f}, {"gamma", 1.05070102214813232421875f}),
                 PLAIN(b*(x <= 0 ? a * std::expm1(x) : x))>("Selu", 22);
 extern const OpDef kCelu = DefineUnary<Fast(UnaryOp::kCelu, {"alpha", 1}), PLAIN(CeluOf(x, a))>("Celu", 28);
 extern const OpDef kHardSigmoid = DefineUnary<Fast(UnaryOp::kHardSigmoid, {"alpha", 0.2f}, {"beta", 0.5f}),
-                                       PLAIN(Bounded<decltype(x)>(a* x + b, 0, 1))>("HardSigmoid", 22);
+                                              PLAIN(Bounded<decltype(x)>(a* x + b, 0, 1))>("HardSigmoid", 22);
 extern const OpDef kHardSwish =
     DefineUnary<Fast(UnaryOp::kHardSwish), PLAIN(x* Bounded<decltype(x)>(x / 6 + decltype(x)(0.5), 0, 1))>("HardSwish",
                                                                                                            22);
 extern const OpDef kSoftplus = DefineUnary<Fast(UnaryOp::kSoftplus), PLAIN(LogOnePlusExp(x))>("Softplus", 22);
 extern const OpDef kSoftsign = DefineUnary<Fast(UnaryOp::kSoftsign), PLAIN(x / (1 + std::abs(x)))>("Softsign", 22);
 extern const OpDef kMish = DefineUnary<Fast(UnaryOp::kMish), PLAIN(x* std::tanh(LogOnePlusExp(x)))>("Mish", 22);
-extern const OpDef kSwish = DefineUnary<Fast(UnaryOp::kSilu, {"alpha", 1}), PLAIN(x / (1 + std::exp(-a * x)))>("Swish", 24);
+extern const OpDef kSwish =
+    DefineUnary<Fast(UnaryOp::kSilu, {"alpha", 1}), PLAIN(x / (1 + std::exp(-a * x)))>("Swish", 24);
 
 extern const OpDef kSin = DefineUnary<Fast(UnaryOp::kSin), PLAIN(std::sin(x))>("Sin", 22);
 extern const OpDef kCos = DefineUnary<Fast(UnaryOp::kCos), PLAIN(std::cos(x))>("Cos", 22);
@@ -231,6 +234,7 @@ struct Clip {
     });
   }
 };
-extern const OpDef kClip = Define<Clip>({.name = "Clip", .since = 13, .max_inputs = 3, .types = kNumericTypes, .in_place = 0});
+extern const OpDef kClip =
+    Define<Clip>({.name = "Clip", .since = 13, .max_inputs = 3, .types = kNumericTypes, .in_place = 0});
 
 }  // namespace slipway

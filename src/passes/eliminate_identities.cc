@@ -23,6 +23,12 @@ Result FirstIfSameShape(const Graph& g, const Node& n) {
   return SameShape(g, n.input(0), n.output(0)) ? ReplaceBy(g, n, n.input(0)) : kNoMatch;
 }
 
+Result OnExpand(const Graph& g, const Node& n) {
+  // A shape that the caller feeds is checked when it comes.
+  const bool fed = !g.Constant(n.input(1)) && !g.Producer(n.input(1));
+  return fed ? Result(Skip{"the shape is an input of the model"}) : FirstIfSameShape(g, n);
+}
+
 Result OnIdentity(const Graph& g, const Node& n) {
   const ValueId x = n.input(0), y = n.output(0);
   // Between an output of the graph and an input, or between two outputs, something has to stand.
@@ -167,32 +173,15 @@ Result OnSingle(const Graph& g, const Node& n) {
 using Handler = Result (*)(const Graph&, const Node&);
 const std::unordered_map<std::string_view, Handler>& Handlers() {
   static const std::unordered_map<std::string_view, Handler> handlers = {
-      {"Identity", OnIdentity},
-      {"Dropout", OnDropout},
-      {"Cast", OnCast},
-      {"CastLike", OnCast},
-      {"Transpose", OnTranspose},
-      {"Reshape", OnReshape},
-      {"Flatten", OnReshape},
-      {"Squeeze", OnReshape},
-      {"Unsqueeze", OnReshape},
-      {"Expand", FirstIfSameShape},
-      {"Tile", FirstIfSameShape},
-      {"Slice", OnSlice},
-      {"Pad", OnPad},
-      {"Concat", OnConcat},
-      {"Mul", OnMul},
-      {"Div", OnDivOrPow},
-      {"Pow", OnDivOrPow},
-      {"Add", OnAdd},
-      {"Sub", OnSub},
-      {"And", OnLogic},
-      {"Or", OnLogic},
-      {"Where", OnWhere},
-      {"Sum", OnSingle},
-      {"Max", OnSingle},
-      {"Min", OnSingle},
-      {"Mean", OnSingle},
+      {"Identity", OnIdentity}, {"Dropout", OnDropout},     {"Cast", OnCast},
+      {"CastLike", OnCast},     {"Transpose", OnTranspose}, {"Reshape", OnReshape},
+      {"Flatten", OnReshape},   {"Squeeze", OnReshape},     {"Unsqueeze", OnReshape},
+      {"Expand", OnExpand},     {"Tile", FirstIfSameShape}, {"Slice", OnSlice},
+      {"Pad", OnPad},           {"Concat", OnConcat},       {"Mul", OnMul},
+      {"Div", OnDivOrPow},      {"Pow", OnDivOrPow},        {"Add", OnAdd},
+      {"Sub", OnSub},           {"And", OnLogic},           {"Or", OnLogic},
+      {"Where", OnWhere},       {"Sum", OnSingle},          {"Max", OnSingle},
+      {"Min", OnSingle},        {"Mean", OnSingle},
   };
   return handlers;
 }

@@ -18,6 +18,8 @@ std::optional<OpenProducer> FindOpenProducer(const Graph& graph, ValueId v) {
   const bool is_product = n->Is("MatMul") || n->Is(kFusedMatMul, kSlipwayDomain);
   const bool is_integer = n->Is(kFusedMatMulInteger, kSlipwayDomain);
   if (!is_conv && !is_product && !is_integer) return std::nullopt;
+  // The fused convolution is for images of one or two axes.
+  if (is_conv && !int_conv && (!HasRank(graph, v) || Rank(graph, v) > 4)) return std::nullopt;
   if (!n->attributes.String("activation", "").empty()) return std::nullopt;
   // A vector on either side makes a result with fewer axes, which the fused operator's epilogue is not defined on.
   if (!is_conv && (!HasRank(graph, n->input(0)) || !HasRank(graph, n->input(1)) || Rank(graph, n->input(0)) < 2 ||

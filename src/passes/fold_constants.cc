@@ -39,6 +39,8 @@ class Folder {
     int folded = 0;
     const std::vector<NodeId> order = graph_.order();
     for (const NodeId id : order) {
+      // A graph that is only to be written may hold operators of others.
+      if (!FindOp(graph_.node(id).domain, graph_.node(id).op_type)) continue;
       InferNode(graph_, id, &ints_);
       folded += FoldKnown(id) || FoldByRunning(id);
     }

@@ -88,7 +88,7 @@ TEST(Expr, KnowsTheLeastOfSimpleForms) {
 TEST(Expr, IsASizeOfTheGraph) {
   const Expr s = Expr::Symbol("s");
   const auto rename = [](const std::string& name) { return name == "s" ? std::string("batch") : name; };
-  EXPECT_EQ((s * Expr(2) + Expr(1)).ToDim(rename).ToString(), "2*batch + 1");
+  EXPECT_EQ((s * Expr(2) + Expr(1)).ToDim(rename).ToString(), "2 * batch + 1");
   EXPECT_TRUE(FloorDiv(s * Expr(4), 2).ToDim(rename) == Dim(2) * Dim::Symbol("batch"));
   EXPECT_EQ(Expr(7).ToDim(rename).value(), 7);
 }

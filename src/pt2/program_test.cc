@@ -14,8 +14,7 @@ namespace {
 
 /// relu(x + 2 * y) of [s0, 3] and [3], as torch.export.save writes it.
 std::string Json() {
-  const std::string size =
-      R"~({"as_expr": {"expr_str": "Symbol('s0', positive=True, integer=True)", "hint": null}})~";
+  const std::string size = R"~({"as_expr": {"expr_str": "Symbol('s0', positive=True, integer=True)", "hint": null}})~";
   const auto meta = [](const std::string& sizes) {
     return R"~({"dtype": 7, "sizes": [)~" + sizes +
            R"~(], "requires_grad": false, "device": {"type": "cpu", "index": null}, "strides": [], )~"

@@ -13,7 +13,7 @@ bool Converter::Translate(const TorchNode& node) {
   if (given == options_.translations.end()) return false;
   Model model;
   try {
-    model = ReadModel(given->second, "");
+    model = ReadModel(given->second, "", true);
   } catch (const Error& e) {
     const std::string line = node.SourceLine();
     throw Error(e.code(), fmt::format("the translation of node '{}' is no valid graph: {}{}{}", node.name, e.what(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
 import inspect
@@ -18,7 +19,7 @@ from torch.export import Dim, ExportedProgram
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from ..errors import ExportError
-from . import recurrent, source
+from . import composites, recurrent, source
 from .arguments import Arguments, Outputs, flatten_outputs
 from .axes import DynamicAxes, Sizes, candidates, grow, others
 
@@ -151,10 +152,15 @@ def once(module: torch.nn.Module, arguments: Arguments, axes: DynamicAxes, sizes
     tensors = arguments.tensors
     shapes = axes.shapes(tensors, sizes)
     example = tuple(grow(t, s) for t, s in zip(tensors, shapes, strict=True))
-    dynamic = tuple({a: Dim.AUTO for a in names} for names in axes.inputs)
     seen: list[Outputs] = []
-    with source.watch_guards(__file__) as guards, flat_call(module, arguments, seen), recurrent.keep_whole(), quiet():
-        program = torch.export.export(module, example, dynamic_shapes=dynamic if any(dynamic) else None, strict=False)
+    with (
+        source.watch_guards(__file__) as guards,
+        flat_call(module, arguments, seen),
+        recurrent.keep_whole(),
+        composites.KeepSizes(),
+        quiet(),
+    ):
+        program = _program(module, example, axes)
         if any("predispatch" in getattr(n.target, "__module__", "") for n in program.graph.nodes):
             program = program.run_decompositions({})  # torch.vmap is still to be worked out in it
     found = _input_shapes(program)
@@ -165,6 +171,22 @@ def once(module: torch.nn.Module, arguments: Arguments, axes: DynamicAxes, sizes
                 symbol = guards.symbols.get(f"L['input_{place}'].size()[{axis}]")
                 pinned[place, axis] = guards.find(symbol) if symbol else None
     return Captured(program, seen[0], sizes, guards, found, pinned)
+
+
+def _program(module: torch.nn.Module, example: tuple[torch.Tensor, ...], axes: DynamicAxes) -> ExportedProgram:
+    """The program with as many axes dynamic as PyTorch finds to be.
+
+    Axes of one name in several inputs are one Dim where the model takes that: two sizes that only its code compares
+    (the batch of values and of the indices into them) would otherwise become fixed.
+    """
+    uses = collections.Counter(name for names in axes.inputs for name in set(names.values()))
+    one = {name: Dim(f"d{i}") for i, (name, count) in enumerate(uses.items()) if count > 1}
+    automatic = tuple({a: Dim.AUTO for a in names} for names in axes.inputs)
+    if one:
+        shared = tuple({a: one.get(name, Dim.AUTO) for a, name in names.items()} for names in axes.inputs)
+        with contextlib.suppress(Exception):
+            return torch.export.export(module, example, dynamic_shapes=shared, strict=False)
+    return torch.export.export(module, example, dynamic_shapes=automatic if any(automatic) else None, strict=False)
 
 
 def _merged(captured: Captured, axes: DynamicAxes) -> list[str]:

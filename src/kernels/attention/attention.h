@@ -51,7 +51,7 @@ struct AttentionArgs {
   int64_t offset = 0;
   const int64_t* offsets = nullptr;     ///< one a batch item instead of `offset`; null: none
   const int64_t* key_counts = nullptr;  ///< one a batch item: keys from there on are hidden; null: all are seen
-  const float* sinks = nullptr;  ///< one a head: a score that no value belongs to; null: none
+  const float* sinks = nullptr;         ///< one a head: a score that no value belongs to; null: none
   /// A query all of whose scores are -inf gives NaN, as a Softmax node would; or 0, as ONNX Attention wants.
   bool masked_rows_are_zero = false;
 };

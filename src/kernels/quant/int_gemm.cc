@@ -231,7 +231,8 @@ PackedIntMatrix PackIntMatrix(const uint8_t* b, bool is_signed, int64_t k, int64
 
 PackedIntMatrix PackedIntAt(const void* packed, bool is_signed, int64_t k, int64_t n, DotForm form) {
   const auto* sums = static_cast<const int32_t*>(packed);
-  return {.k = k, .n = n, .form = form, .is_signed = is_signed, .sums = sums, .data = sums + RoundUp(n, kColumnMultiple)};
+  return {
+      .k = k, .n = n, .form = form, .is_signed = is_signed, .sums = sums, .data = sums + RoundUp(n, kColumnMultiple)};
 }
 
 void ByteArrayRows::Read(int64_t row, int64_t rows, uint8_t* out, int64_t stride) const {

@@ -223,8 +223,8 @@ void IntegerP(Graph& g, NodeId id) {
 
 void FloatsWantFmod(Graph& g, NodeId id) {
   const DType elem = ElemOf(g, Required(g.node(id), 0));
-  const bool is_float = elem == DType::kFloat || elem == DType::kDouble || elem == DType::kFloat16 ||
-                        elem == DType::kBFloat16;
+  const bool is_float =
+      elem == DType::kFloat || elem == DType::kDouble || elem == DType::kFloat16 || elem == DType::kBFloat16;
   if (is_float && g.node(id).attributes.Int("fmod", 0) == 0)
     FailUpgrade(Code::kBadGraph, fmt::format("{} inputs want attribute 'fmod' 1 before opset 28.", Name(elem)));
 }

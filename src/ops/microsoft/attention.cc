@@ -186,11 +186,11 @@ struct MicrosoftAttention {
   }
 };
 extern const OpDef kMicrosoftAttention = Define<MicrosoftAttention<false>>({.name = "Attention",
-                                                                     .domain = kMicrosoftDomain,
-                                                                     .min_inputs = 2,
-                                                                     .max_inputs = 7,
-                                                                     .max_outputs = 2,
-                                                                     .types = microsoft::kAttentionTypes});
+                                                                            .domain = kMicrosoftDomain,
+                                                                            .min_inputs = 2,
+                                                                            .max_inputs = 7,
+                                                                            .max_outputs = 2,
+                                                                            .types = microsoft::kAttentionTypes});
 extern const OpDef kMicrosoftDecoderMaskedSelfAttention =
     Define<MicrosoftAttention<true>>({.name = "DecoderMaskedSelfAttention",
                                       .domain = kMicrosoftDomain,

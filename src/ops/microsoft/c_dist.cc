@@ -46,9 +46,9 @@ struct CDist {
   }
 };
 extern const OpDef kMicrosoftCDist = Define<CDist>({.name = "CDist",
-                                             .domain = kMicrosoftDomain,
-                                             .min_inputs = 2,
-                                             .max_inputs = 2,
-                                             .types = {DType::kFloat, DType::kDouble}});
+                                                    .domain = kMicrosoftDomain,
+                                                    .min_inputs = 2,
+                                                    .max_inputs = 2,
+                                                    .types = {DType::kFloat, DType::kDouble}});
 
 }  // namespace slipway

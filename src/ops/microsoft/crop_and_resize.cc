@@ -99,9 +99,9 @@ struct CropAndResize {
   }
 };
 extern const OpDef kMicrosoftCropAndResize = Define<CropAndResize>({.name = "CropAndResize",
-                                                             .domain = kMicrosoftDomain,
-                                                             .min_inputs = 4,
-                                                             .max_inputs = 4,
-                                                             .types = {DType::kFloat, DType::kFloat16}});
+                                                                    .domain = kMicrosoftDomain,
+                                                                    .min_inputs = 4,
+                                                                    .max_inputs = 4,
+                                                                    .types = {DType::kFloat, DType::kFloat16}});
 
 }  // namespace slipway

@@ -95,11 +95,11 @@ struct DynamicQuantizeLSTM {
   }
 };
 extern const OpDef kMicrosoftDynamicQuantizeLSTM = Define<DynamicQuantizeLSTM>({.name = "DynamicQuantizeLSTM",
-                                                                         .domain = kMicrosoftDomain,
-                                                                         .min_inputs = 12,
-                                                                         .max_inputs = 12,
-                                                                         .min_outputs = 0,
-                                                                         .max_outputs = 3,
-                                                                         .types = {DType::kFloat}});
+                                                                                .domain = kMicrosoftDomain,
+                                                                                .min_inputs = 12,
+                                                                                .max_inputs = 12,
+                                                                                .min_outputs = 0,
+                                                                                .max_outputs = 3,
+                                                                                .types = {DType::kFloat}});
 
 }  // namespace slipway

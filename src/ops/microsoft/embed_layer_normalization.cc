@@ -96,11 +96,12 @@ struct EmbedLayerNormalization {
     }
   }
 };
-extern const OpDef kMicrosoftEmbedLayerNormalization = Define<EmbedLayerNormalization>({.name = "EmbedLayerNormalization",
-                                                                                 .domain = kMicrosoftDomain,
-                                                                                 .min_inputs = 7,
-                                                                                 .max_inputs = 9,
-                                                                                 .max_outputs = 3,
-                                                                                 .types = {DType::kInt32}});
+extern const OpDef kMicrosoftEmbedLayerNormalization =
+    Define<EmbedLayerNormalization>({.name = "EmbedLayerNormalization",
+                                     .domain = kMicrosoftDomain,
+                                     .min_inputs = 7,
+                                     .max_inputs = 9,
+                                     .max_outputs = 3,
+                                     .types = {DType::kInt32}});
 
 }  // namespace slipway

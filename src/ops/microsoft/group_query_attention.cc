@@ -282,10 +282,10 @@ struct GroupQueryAttention {
   }
 };
 extern const OpDef kMicrosoftGroupQueryAttention = Define<GroupQueryAttention>({.name = "GroupQueryAttention",
-                                                                         .domain = kMicrosoftDomain,
-                                                                         .min_inputs = 7,
-                                                                         .max_inputs = 16,
-                                                                         .max_outputs = 4,
-                                                                         .types = microsoft::kAttentionTypes});
+                                                                                .domain = kMicrosoftDomain,
+                                                                                .min_inputs = 7,
+                                                                                .max_inputs = 16,
+                                                                                .max_outputs = 4,
+                                                                                .types = microsoft::kAttentionTypes});
 
 }  // namespace slipway

@@ -132,9 +132,9 @@ struct DynamicQuantizeMatMul {
   }
 };
 extern const OpDef kMicrosoftDynamicQuantizeMatMul = Define<DynamicQuantizeMatMul>({.name = "DynamicQuantizeMatMul",
-                                                                             .domain = kMicrosoftDomain,
-                                                                             .min_inputs = 3,
-                                                                             .max_inputs = 5,
-                                                                             .types = {DType::kFloat}});
+                                                                                    .domain = kMicrosoftDomain,
+                                                                                    .min_inputs = 3,
+                                                                                    .max_inputs = 5,
+                                                                                    .types = {DType::kFloat}});
 
 }  // namespace slipway

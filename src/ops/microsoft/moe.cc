@@ -161,9 +161,9 @@ struct MoE {
   }
 };
 extern const OpDef kMicrosoftMoE = Define<MoE>({.name = "MoE",
-                                         .domain = kMicrosoftDomain,
-                                         .min_inputs = 5,
-                                         .max_inputs = 8,
-                                         .types = {DType::kFloat, DType::kFloat16, DType::kBFloat16}});
+                                                .domain = kMicrosoftDomain,
+                                                .min_inputs = 5,
+                                                .max_inputs = 8,
+                                                .types = {DType::kFloat, DType::kFloat16, DType::kBFloat16}});
 
 }  // namespace slipway

@@ -305,11 +305,12 @@ struct MultiHeadAttention {
     return out;
   }
 };
-extern const OpDef kMicrosoftMultiHeadAttention = Define<MultiHeadAttention<false>>({.name = "MultiHeadAttention",
-                                                                              .domain = kMicrosoftDomain,
-                                                                              .max_inputs = 10,
-                                                                              .max_outputs = 4,
-                                                                              .types = microsoft::kAttentionTypes});
+extern const OpDef kMicrosoftMultiHeadAttention =
+    Define<MultiHeadAttention<false>>({.name = "MultiHeadAttention",
+                                       .domain = kMicrosoftDomain,
+                                       .max_inputs = 10,
+                                       .max_outputs = 4,
+                                       .types = microsoft::kAttentionTypes});
 extern const OpDef kMicrosoftDecoderMaskedMultiHeadAttention =
     Define<MultiHeadAttention<true>>({.name = "DecoderMaskedMultiHeadAttention",
                                       .domain = kMicrosoftDomain,

@@ -36,9 +36,9 @@ struct NGramRepeatBlock {
   }
 };
 extern const OpDef kMicrosoftNGramRepeatBlock = Define<NGramRepeatBlock>({.name = "NGramRepeatBlock",
-                                                                   .domain = kMicrosoftDomain,
-                                                                   .min_inputs = 2,
-                                                                   .max_inputs = 2,
-                                                                   .types = {DType::kInt64}});
+                                                                          .domain = kMicrosoftDomain,
+                                                                          .min_inputs = 2,
+                                                                          .max_inputs = 2,
+                                                                          .types = {DType::kInt64}});
 
 }  // namespace slipway

@@ -131,10 +131,10 @@ struct PackedAttention {
   }
 };
 extern const OpDef kMicrosoftPackedAttention = Define<PackedAttention>({.name = "PackedAttention",
-                                                                 .domain = kMicrosoftDomain,
-                                                                 .min_inputs = 5,
-                                                                 .max_inputs = 6,
-                                                                 .types = microsoft::kAttentionTypes});
+                                                                        .domain = kMicrosoftDomain,
+                                                                        .min_inputs = 5,
+                                                                        .max_inputs = 6,
+                                                                        .types = microsoft::kAttentionTypes});
 
 /// com.microsoft MultiHeadAttention over sequences without padding: queries are [words, H D], keys and values too, or
 /// all three [words, H, 3, D]. com.microsoft PackedMultiHeadAttention.

@@ -54,11 +54,11 @@ struct RemovePadding {
 };
 constexpr TypeSet kPaddedTypes = {DType::kFloat, DType::kFloat16, DType::kBFloat16, DType::kDouble};
 extern const OpDef kMicrosoftRemovePadding = Define<RemovePadding>({.name = "RemovePadding",
-                                                             .domain = kMicrosoftDomain,
-                                                             .min_inputs = 2,
-                                                             .max_inputs = 2,
-                                                             .max_outputs = 4,
-                                                             .types = kPaddedTypes});
+                                                                    .domain = kMicrosoftDomain,
+                                                                    .min_inputs = 2,
+                                                                    .max_inputs = 2,
+                                                                    .max_outputs = 4,
+                                                                    .types = kPaddedTypes});
 
 /// Puts rows back where RemovePadding took them from, zeros elsewhere. com.microsoft RestorePadding.
 struct RestorePadding {

@@ -138,9 +138,9 @@ struct MatMulInteger16 {
   }
 };
 extern const OpDef kMicrosoftMatMulInteger16 = Define<MatMulInteger16>({.name = "MatMulInteger16",
-                                                                 .domain = kMicrosoftDomain,
-                                                                 .min_inputs = 2,
-                                                                 .max_inputs = 2,
-                                                                 .types = {DType::kInt16}});
+                                                                        .domain = kMicrosoftDomain,
+                                                                        .min_inputs = 2,
+                                                                        .max_inputs = 2,
+                                                                        .types = {DType::kInt16}});
 
 }  // namespace slipway

@@ -75,10 +75,10 @@ struct RelativePositionBias {
   }
 };
 extern const OpDef kMicrosoftRelativePositionBias = Define<RelativePositionBias>({.name = "RelativePositionBias",
-                                                                           .domain = kMicrosoftDomain,
-                                                                           .min_inputs = 3,
-                                                                           .max_inputs = 3,
-                                                                           .types = kBiasTypes});
+                                                                                  .domain = kMicrosoftDomain,
+                                                                                  .min_inputs = 3,
+                                                                                  .max_inputs = 3,
+                                                                                  .types = kBiasTypes});
 
 /// A position bias [1, heads, seq, seq] scaled for each query by gates that are computed from it: with (u, r) =
 /// sigmoid of the two half sums of q W + b, the factor is u (r a - 1) + 2. com.microsoft GatedRelativePositionBias.

@@ -102,12 +102,13 @@ struct SkipNormalization {
     });
   }
 };
-extern const OpDef kMicrosoftSkipLayerNormalization = Define<SkipNormalization<false>>({.name = "SkipLayerNormalization",
-                                                                                 .domain = kMicrosoftDomain,
-                                                                                 .min_inputs = 3,
-                                                                                 .max_inputs = 5,
-                                                                                 .max_outputs = 4,
-                                                                                 .types = kFloatTypes});
+extern const OpDef kMicrosoftSkipLayerNormalization =
+    Define<SkipNormalization<false>>({.name = "SkipLayerNormalization",
+                                      .domain = kMicrosoftDomain,
+                                      .min_inputs = 3,
+                                      .max_inputs = 5,
+                                      .max_outputs = 4,
+                                      .types = kFloatTypes});
 extern const OpDef kMicrosoftSkipSimplifiedLayerNormalization =
     Define<SkipNormalization<true>>({.name = "SkipSimplifiedLayerNormalization",
                                      .domain = kMicrosoftDomain,

@@ -132,7 +132,8 @@ struct Scaler {
     });
   }
 };
-extern const OpDef kScaler = Define<Scaler>({.name = "Scaler", .since = 1, .domain = kMlDomain, .types = ml::kNumberTypes});
+extern const OpDef kScaler =
+    Define<Scaler>({.name = "Scaler", .since = 1, .domain = kMlDomain, .types = ml::kNumberTypes});
 
 /// Each row divided by its largest element, its sum of magnitudes or its length; rows for which that is 0 stay. ONNX
 /// Normalizer, since ai.onnx.ml 1.

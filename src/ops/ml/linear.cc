@@ -16,6 +16,7 @@ struct LinearClassifier {
                         .intercepts = a.Floats("intercepts"),
                         .labels = ml::Labels::Parse(a, "classlabels_ints", "classlabels_strings"),
                         .transform = ml::ParseTransform(a)};
+    a.Int("multi_class", 0);  // how it was trained
     if (op.coefficients.empty()) ml::FailParse("attribute coefficients is missing or empty.");
     if (!op.intercepts.empty()) op.CheckScores(op.intercepts.size());
     return op;

@@ -173,7 +173,8 @@ struct DictVectorizer {
     return type == DType::kUndefined ? DType::kFloat : type;
   }
 };
-extern const OpDef kDictVectorizer = Define<DictVectorizer>({.name = "DictVectorizer", .since = 1, .domain = kMlDomain});
+extern const OpDef kDictVectorizer =
+    Define<DictVectorizer>({.name = "DictVectorizer", .since = 1, .domain = kMlDomain});
 
 /// Each row as a map from class labels to the columns' values. ONNX ZipMap, since ai.onnx.ml 1.
 struct ZipMap {
@@ -208,6 +209,7 @@ struct ZipMap {
     return Map(std::move(map));
   }
 };
-extern const OpDef kZipMap = Define<ZipMap>({.name = "ZipMap", .since = 1, .domain = kMlDomain, .types = {DType::kFloat}});
+extern const OpDef kZipMap =
+    Define<ZipMap>({.name = "ZipMap", .since = 1, .domain = kMlDomain, .types = {DType::kFloat}});
 
 }  // namespace slipway

@@ -135,6 +135,7 @@ ml::Ensemble ParseNodes(const Attributes& a, const std::string& prefix, int64_t 
   const auto& modes = ListAt<std::string>(a, "nodes_modes");
   const Reals values = Reals::Either(a, "nodes_values"), weights = Reals::Either(a, prefix + "_weights");
   const size_t n = nodes.size();
+  const Reals rates = Reals::Either(a, "nodes_hitrates");  // how often a node was met in training: nothing to score by
   if (n == 0) FailParse("has no nodes.");
   ExpectSize("nodes_treeids", trees.size(), n, "nodes");
   ExpectSize("nodes_featureids", features.size(), n, "nodes");
@@ -209,6 +210,7 @@ ml::Ensemble ParseSplits(const Attributes& a) {
   const Reals values(a, "nodes_splits"), weights(a, "leaf_weights"), members(a, "membership_values");
   const Tensor* modes = a.GetTensor("nodes_modes");
   const size_t n = features.size(), leaves = leaf_ids.size();
+  const Reals rates(a, "nodes_hitrates");  // how often a node was met in training: nothing to score by
   if (n == 0 || leaves == 0 || roots.empty()) FailParse("has no nodes, no leaves or no roots.");
   if (n > INT32_MAX || leaves > INT32_MAX) FailParse("the trees have too many nodes.");
   if (!modes || modes->dtype() != DType::kUint8) FailParse("attribute 'nodes_modes' must be a tensor of uint8.");
@@ -329,9 +331,9 @@ struct TreeEnsemble {
   }
 };
 extern const OpDef kTreeEnsemble = Define<TreeEnsemble>({.name = "TreeEnsemble",
-                                                  .since = 5,
-                                                  .domain = kMlDomain,
-                                                  .types = {DType::kFloat, DType::kDouble, DType::kFloat16}});
+                                                         .since = 5,
+                                                         .domain = kMlDomain,
+                                                         .types = {DType::kFloat, DType::kDouble, DType::kFloat16}});
 
 /// ONNX TreeEnsembleRegressor, since ai.onnx.ml 3; deprecated in 5 for TreeEnsemble.
 struct TreeEnsembleRegressor {
