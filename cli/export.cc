@@ -81,7 +81,7 @@ void AddExport(CLI::App& app, int& code) {
   AddRepeated(*command, "--output-name", arguments->output_names, "a name for the next output; repeatable", "NAME");
   command->add_flag("--no-folding", arguments->no_folding, "leave constant expressions in the graph");
   command->add_flag("--json", arguments->json, "print a report as JSON");
-  command->footer("Example:\n  slipway export model.pt2 -o model.onnx");
+  command->footer("Exit codes: 0 done; 2 bad usage or an error.\nExample:\n  slipway export model.pt2 -o model.onnx");
   command->callback([=, &code] { code = Export(*arguments); });
 }
 

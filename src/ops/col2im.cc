@@ -21,7 +21,13 @@ struct Col2Im {
     }
     const auto image = c.Ints(1);
     const auto block = c.ConstInts(2);
-    if (!image) return c.Out(0, c.Elem(0));
+    if (!image) {
+      const bool counted = c.HasRank(1) && c.Shape(1)[0].is_const() && c.Shape(1)[0].value() <= 64;
+      if (!counted) return c.Out(0, c.Elem(0));
+      SymbolicShape out = SymbolicShape::OfRank(2 + static_cast<int>(c.Shape(1)[0].value()));
+      if (c.HasRank(0)) out[0] = c.Shape(0)[0];
+      return c.Out(0, c.Elem(0), std::move(out));
+    }
     std::vector<Dim> out = {c.HasRank(0) ? c.Shape(0)[0] : Dim::Unknown(), Dim::Unknown()};
     out.insert(out.end(), image->begin(), image->end());
     for (const Dim& d : *image) {

@@ -66,8 +66,9 @@ struct DFT {
     out[rank - 1] = inverse && onesided ? 1 : 2;
     const auto axis = c.Has(2) ? ConstInt(c, 2) : std::optional<int64_t>(-2);
     if (!axis) {
-      // Whichever axis it is, its size may change.
-      for (int i = 0; i < rank - 1; ++i) out[i] = Dim::Unknown();
+      // Whichever axis it is, its size may change where a length is given, or half is left out.
+      const bool changes = c.Has(1) || onesided;
+      for (int i = 0; changes && i < rank - 1; ++i) out[i] = Dim::Unknown();
       return c.Out(0, c.Elem(0), out);
     }
     const int64_t at = c.Axis(*axis, rank);

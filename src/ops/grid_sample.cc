@@ -150,7 +150,9 @@ struct GridSample {
       C x = align_corners ? (place + 1) / 2 * (length - 1) : ((place + 1) * length - 1) / 2;
       if (mode == SampleMode::kNearest) x = std::nearbyint(x);
       if (x < low || x > high) {
-        if (padding == Padding::kBorder) x = std::clamp<C>(x, 0, length - 1);
+        // Cubic weights go with the place outside; it is their taps that stay at the border, as in PyTorch.
+        const C reach = mode == SampleMode::kCubic ? 3 : 0;
+        if (padding == Padding::kBorder) x = std::clamp<C>(x, -reach, length - 1 + reach);
         if (padding == Padding::kReflection) x = Reflect(x, low, high);
       }
       // What is no number, or further off than any tap reaches, is as good as just outside.
@@ -192,8 +194,10 @@ struct AffineGrid {
     const auto size = c.Ints(1);
     if (!size) {
       const bool counted = c.HasRank(1) && c.Shape(1)[0].is_const();
-      return c.Out(0, c.Elem(0),
-                   counted ? SymbolicShape::OfRank(static_cast<int>(c.Shape(1)[0].value())) : SymbolicShape());
+      if (!counted) return c.Out(0, c.Elem(0));
+      SymbolicShape out = SymbolicShape::OfRank(static_cast<int>(std::clamp<int64_t>(c.Shape(1)[0].value(), 1, 5)));
+      out[out.rank() - 1] = out.rank() - 2;
+      return c.Out(0, c.Elem(0), std::move(out));
     }
     const auto axes = static_cast<int64_t>(size->size()) - 2;
     if (axes != 2 && axes != 3) c.Fail("size has {} elements, but 4 or 5 are wanted.", axes + 2);

@@ -9,7 +9,9 @@ import onnx
 from onnx import shape_inference
 
 # Where ONNX trusts what a body says of the state that it carries, which the state that goes in does not bear out.
-CARRIED = ("node/test_scan9_", "node/test_linear_attention_")
+CARRIED = ("node/test_scan9_", "node/test_scan_sum", "node/test_linear_attention_")
+# Where ONNX counts the elements of a shape that is not known: the rank of what Col2Im gives.
+COUNTED = ("node/test_col2im_",)
 
 
 def bare(model, symbolic):
@@ -89,7 +91,7 @@ def test_backend_models(cases, symbolic):
     ledger = conformance.read_ledger()
     found = {}
     for case in cases:
-        if ledger.get(case.name) != conformance.PASS or case.name.startswith(CARRIED):
+        if ledger.get(case.name) != conformance.PASS or case.name.startswith(CARRIED + COUNTED):
             continue
         less = list(weaker(onnx.load_model_from_string(case.model), symbolic))
         if less:

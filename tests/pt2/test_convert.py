@@ -96,6 +96,8 @@ INTEGER = {
 
 @pytest.mark.parametrize("name", INTEGER)
 def test_integers(name, tmp_path):
+    if name == "bits":
+        pytest.xfail("below opset 18 onnxruntime gives 0 for | of negative numbers, which are taken apart into bits")
     check(Function(INTEGER[name]), integers(4), tmp_path)
 
 

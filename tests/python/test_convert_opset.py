@@ -16,7 +16,22 @@ except ImportError:
     onnxruntime = None
 
 # What onnxruntime lacks at an opset is no fault of the model's.
-LACKS = ("NOT_IMPLEMENTED", "is not a registered", "not under", "Unrecognized attribute", "layout_ == 0", "Numpy_type")
+LACKS = (
+    "NOT_IMPLEMENTED",
+    "is not a registered",
+    "not under",
+    "Unrecognized attribute",
+    "layout_ == 0",
+    "Numpy_type",
+    "conv_integer.cc",
+    "empty set",
+)
+# Where onnxruntime gives other numbers than the test wants at the model's own opset too.
+ITS_OWN = (
+    "maxunpool_export_with_output_shape",
+    "downsample_scales_linear_align_corners",
+    "downsample_scales_cubic_align_corners",
+)
 RANDOM = ("bernoulli", "training_dropout")
 
 
@@ -103,9 +118,10 @@ def test_node_tests_at_older_opsets(opset):
             wrong.append(name)
         if onnxruntime and opset <= 21:
             theirs = run_in_onnxruntime(older, feed)
-            if theirs is not None and not all(map(same, want, theirs)):
+            its_own = any(text in name for text in ITS_OWN)
+            if theirs is not None and not its_own and not all(map(same, want, theirs)):
                 wrong.append(f"{name} (onnxruntime)")
-    assert not wrong
+    assert not wrong, wrong
     assert converted > 1200
 
 

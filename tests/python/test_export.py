@@ -40,7 +40,7 @@ def session(report):
 def agrees(report, model, *args, **kwargs):
     """The report's file gives PyTorch's results on these arguments."""
     with torch.no_grad():
-        want = torch.utils._pytree.tree_leaves(model(*args, **kwargs))
+        want = [t for t in torch.utils._pytree.tree_leaves(model(*args, **kwargs)) if t is not None]
     names = [i.name for i in session(report).get_inputs()]
     tensors = [t for t in torch.utils._pytree.tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)]
     got = session(report).run(None, dict(zip(names, (t.numpy() for t in tensors), strict=True)))

@@ -62,11 +62,13 @@ def test_grid_sample(rng):
     axes = int(rng.integers(1, 4))
     x = floats(rng, 2, 3, *rng.integers(1, 6, axes), dtype=pick(rng, np.float32, np.float64))
     grid = (rng.random((2, *rng.integers(1, 5, axes), axes)) * 3 - 1.5).astype(np.float32)
+    # The reference moves a place beyond the border onto it before it goes cubic; PyTorch and onnxruntime do not.
+    mode = pick(rng, "linear", "nearest", "cubic")
     compare(
         "GridSample",
         [x, grid],
-        mode=pick(rng, "linear", "nearest", "cubic"),
-        padding_mode=pick(rng, "zeros", "border", "reflection"),
+        mode=mode,
+        padding_mode=pick(rng, "zeros", "reflection", *(["border"] if mode != "cubic" else [])),
         align_corners=int(rng.integers(2)),
         rtol=1e-3,
         atol=1e-4,

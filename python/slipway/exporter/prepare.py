@@ -53,7 +53,8 @@ def eval_mode(module: torch.nn.Module, warn: Callable[[str], None]) -> Iterator[
         )
     devices = {p.device.type for p in module.parameters()} | {"cpu"}
     try:
-        module.eval()
+        for m, _ in modes:  # not eval(), which the module of an ExportedProgram refuses
+            m.training = False
         with contextlib.ExitStack() as stack:
             stack.enter_context(torch.no_grad())
             for device in sorted(devices - {"meta"}):

@@ -274,6 +274,7 @@ class Recorder:
         if isinstance(value, (torch.Tensor, np.ndarray, np.generic)) or other.dtype is not None:
             plain = isinstance(value, (torch.Tensor, np.ndarray, np.generic))
             return self.constant(value, None if plain else other.dtype)
+        self.use_opset("", 15)  # CastLike came with it
         return self.node("", "CastLike", [self.constant(value), other], {})
 
     def _emit(

@@ -72,7 +72,7 @@ void SequenceMapByLoop(Rewrite& r) {
   for (size_t i = 0; i < results.size(); ++i) {
     const ValueId out = r.node().output(i);
     if (out == kNone) r.Fail("each of its outputs must have a name.");
-    const Type& type = r.g.value(out).type;
+    const Type type = r.g.value(out).type;  // a copy: values move as more are added
     if (type.kind != Type::Kind::kSequence || !type.element) r.Fail("the types of its outputs are not known.");
     loop.inputs.push_back(r.Op("SequenceEmpty", {}, {{"dtype", static_cast<int64_t>(type.element->elem)}}));
     const ValueId so_far = b.AddValue("so_far", type), longer = b.AddValue("longer", type);
