@@ -40,6 +40,8 @@ int Main(int argc, char** argv) {
     return app.exit(e);
   } catch (const CLI::ParseError& e) {
     const auto chosen = app.get_subcommands();
+    if (chosen.empty() && argc > 1 && argv[1][0] != '-')
+      return Report(fmt::format("there is no command '{}'.\nTry 'slipway --help'.", argv[1]));
     const std::string command = chosen.empty() ? "slipway" : "slipway " + chosen[0]->get_name();
     return Report(fmt::format("{}\nTry '{} --help'.", e.what(), command));
   }

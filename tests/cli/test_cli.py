@@ -239,3 +239,7 @@ def test_the_list_of_operators_is_what_the_documentation_says():
     assert {"domain": "ai.onnx", "name": "Trilu", "first_opset": 14}.items() <= next(
         op.items() for op in listed if op["name"] == "Trilu"
     )
+
+
+def test_a_command_that_is_none_is_named():
+    assert_error(slipway("frobnicate"), "there is no command 'frobnicate'")
