@@ -124,7 +124,9 @@ CompiledModel ReadCompiled(const std::shared_ptr<const MappedFile>& file, const 
       !inside(header.table_offset, header.table_count * sizeof(Entry)))
     throw damaged();
   std::vector<Entry> entries(header.table_count);
-  std::memcpy(entries.data(), bytes.data() + header.table_offset, entries.size() * sizeof(Entry));
+  if (!entries.empty()) {
+    std::memcpy(entries.data(), bytes.data() + header.table_offset, entries.size() * sizeof(Entry));
+  }
   for (const Entry& e : entries) {
     if (!inside(e.offset, e.bytes) || e.offset % kLine != 0) throw damaged();
   }
