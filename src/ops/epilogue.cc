@@ -24,17 +24,17 @@ constexpr std::pair<std::string_view, Activation> kActivations[] = {
 
 }  // namespace
 
-kernels::Epilogue ParseEpilogue(const Attributes& a) {
+kernels::Epilogue ParseEpilogue(const Attributes& a, const std::string& prefix) {
   kernels::Epilogue e;
-  const std::string name = a.String("activation", "");
+  const std::string name = a.String(prefix + "activation", "");
   const auto* found =
       std::find_if(std::begin(kActivations), std::end(kActivations), [&](const auto& p) { return p.first == name; });
   if (found == std::end(kActivations))
     throw Error(Code::kUnsupported, fmt::format("activation '{}' is not known", name));
   e.activation = found->second;
-  e.scale = a.Float("scale", 1);
-  e.alpha = a.Float("activation_alpha", e.activation == Activation::kSilu ? 1 : 0);
-  e.beta = a.Float("activation_beta", 0);
+  e.scale = a.Float(prefix + "scale", 1);
+  e.alpha = a.Float(prefix + "activation_alpha", e.activation == Activation::kSilu ? 1 : 0);
+  e.beta = a.Float(prefix + "activation_beta", 0);
   if (e.activation == Activation::kSilu && e.alpha != 1) {
     throw Error(Code::kUnsupported,
                 fmt::format("activation Swish is fused with activation_alpha 1 only, not {}", e.alpha));

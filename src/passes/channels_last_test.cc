@@ -108,6 +108,42 @@ TEST(ChannelsLast, ConvolutionsAndWhatIsBetween) {
       kLayouts);
 }
 
+/// One filter a channel, 3x3.
+ValueId Depthwise(GraphBuilder& b, ValueId x, int64_t channels) {
+  return b.Add("Conv", {x, Weights(b, {channels, 1, 3, 3})},
+               {{"group", channels}, {"pads", std::vector<int64_t>{1, 1, 1, 1}}});
+}
+
+TEST(SeparableConv, IsFusedWithThePointwiseOnesAroundIt) {
+  CheckPasses(
+      {
+          {"and with the sum behind them",
+           [](GraphBuilder& b) {
+             const ValueId x = Conv(b, b.Input("x", {kBatch, 3, kHeight, kWidth}), 3, 4, 3);
+             const ValueId deep = Depthwise(b, b.Add("Relu", {Conv(b, x, 4, 12)}), 12);
+             b.Output(b.Add("Add", {Conv(b, b.Add("Clip", {deep, b.Scalar(0), b.Scalar(6)}), 12, 4), x}));
+           },
+           {"Transpose", "FusedConv", "FusedSeparableConv", "Transpose"}},
+          {"a gate is in the way of the second",
+           [](GraphBuilder& b) {
+             const ValueId x = Conv(b, b.Input("x", {kBatch, 3, kHeight, kWidth}), 3, 4, 3);
+             const ValueId deep = b.Add("Relu", {Depthwise(b, b.Add("Relu", {Conv(b, x, 4, 12)}), 12)});
+             const ValueId gate = b.Add("Sigmoid", {Conv(b, b.Add("ReduceMean", {deep, b.Ints({2, 3})}), 12, 12)});
+             b.Output(Conv(b, b.Add("Mul", {deep, gate}), 12, 4));
+           },
+           {"Transpose", "FusedConv", "FusedSeparableConv", "GlobalAveragePool", "FusedConv", "FusedConv",
+            "Transpose"}},
+          {"what is wanted elsewhere stays",
+           [](GraphBuilder& b) {
+             const ValueId x = Conv(b, b.Input("x", {kBatch, 3, kHeight, kWidth}), 3, 4, 3);
+             const ValueId wide = Conv(b, x, 4, 12);
+             b.Output(b.Add("Add", {wide, b.Add("Relu", {Depthwise(b, wide, 12)})}));
+           },
+           {"Transpose", "FusedConv", "FusedConv", "FusedConv", "Add", "Transpose"}},
+      },
+      {.level = 3});
+}
+
 TEST(ChannelsLast, AxesMove) {
   CheckPasses(
       {

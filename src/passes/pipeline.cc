@@ -48,6 +48,7 @@ constexpr Pass kPipeline[] = {
     // Last: what is fused already has fewer values to be moved.
     {.name = "ChannelsLast", .level = 3, .sweep = ChannelsLast},
     {.name = "FuseConvScale", .level = 3, .rule = FuseConvScale},
+    {.name = "FuseSeparableConv", .level = 3, .rule = FuseSeparableConv},
 };
 constexpr int kMaxRounds = 8;
 
