@@ -43,8 +43,12 @@ struct GatherElements {
         c.threads().ParallelFor(
             indices.size() / columns, GrainFor(columns * sizeof(T)), [&](int64_t begin, int64_t end) {
               kernels::ForEachOffset<1>(rows, begin, end, [&](int64_t row, const std::array<int64_t, 1>& base) {
+                const I* places = index + row * columns;
+                bool inside = true;
+                for (int64_t j = 0; j < columns; ++j) inside &= places[j] >= -size && places[j] < size;
+                for (int64_t j = 0; !inside && j < columns; ++j) CheckedIndex(c, places[j], size);
                 for (int64_t j = 0; j < columns; ++j) {
-                  const int64_t i = CheckedIndex(c, index[row * columns + j], size);
+                  const int64_t i = places[j] + (places[j] < 0 ? size : 0);
                   to[row * columns + j] = from[base[0] + i * step + j * column_step];
                 }
               });

@@ -26,22 +26,35 @@ struct NonZero {
   void Run(RunContext& c) const {
     const Tensor& x = c.In(0);
     const Shape& shape = x.shape();
-    std::vector<int64_t> found;
+    const int64_t columns = shape.rank() > 0 ? shape.Back(0) : 1, rows = columns ? x.size() / columns : 0;
+    // How many each row has; then each row's columns, without a branch on what they hold.
+    std::vector<int64_t> counts(rows), places(columns);
     VisitAll(x.dtype(), [&]<class T>() {
       const T* in = x.data<T>();
-      for (int64_t i = 0; i < x.size(); ++i) {
-        if (IsNonZero(in[i])) found.push_back(i);
+      int64_t total = 0;
+      for (int64_t r = 0; r < rows; ++r) {
+        for (int64_t i = 0; i < columns; ++i) counts[r] += IsNonZero(in[r * columns + i]);
+        total += counts[r];
+      }
+      int64_t* out = c.Allocate(0, DType::kInt64, {shape.rank(), total}).template data<int64_t>();
+      if (shape.rank() == 0) return;
+      int64_t at = 0;
+      for (int64_t r = 0; r < rows; ++r) {
+        if (counts[r] == 0) continue;
+        int64_t n = 0;
+        for (int64_t i = 0; i < columns; ++i) {
+          places[n] = i;
+          n += IsNonZero(in[r * columns + i]);
+        }
+        int64_t rest = r;
+        for (int axis = shape.rank() - 2; axis >= 0; --axis) {
+          std::fill_n(out + axis * total + at, counts[r], rest % shape[axis]);
+          rest /= shape[axis];
+        }
+        std::copy_n(places.data(), counts[r], out + (shape.rank() - 1) * total + at);
+        at += counts[r];
       }
     });
-    const auto count = static_cast<int64_t>(found.size());
-    Tensor& y = c.Allocate(0, DType::kInt64, {shape.rank(), count});
-    int64_t* out = y.data<int64_t>();
-    for (int axis = shape.rank() - 1; axis >= 0; --axis) {
-      for (int64_t i = 0; i < count; ++i) {
-        out[axis * count + i] = found[i] % shape[axis];
-        found[i] /= shape[axis];
-      }
-    }
   }
 };
 extern const OpDef kNonZero = Define<NonZero>({.name = "NonZero", .since = 13});

@@ -2,6 +2,7 @@
 
 #include "core/dtype_visit.h"
 #include "ops/indexing.h"
+#include "ops/scan.h"
 #include "ops/shape_math.h"
 
 namespace slipway {
@@ -47,12 +48,13 @@ void Select(std::vector<Entry<T>>& entries, int64_t n, int64_t k, const auto& va
   for (int64_t i = 0; i < kept; ++i) entries.push_back({value_at(i), i});
   if (kept < n) {
     std::make_heap(entries.begin(), entries.end(), before);
-    for (int64_t i = kept; i < n; ++i) {
+    // Most elements fail; an equal one stands behind those before it.
+    const auto may_pass = [&, worst = &entries.front().value](int64_t j) {
+      return Largest ? !(value_at(j) <= *worst) : !(value_at(j) >= *worst);
+    };
+    for (int64_t i = SkipFailing(kept, n, may_pass); i < n; i = SkipFailing(i + 1, n, may_pass)) {
       const Entry<T> entry = {value_at(i), i};
-      // Most elements; an equal one stands behind those before it. NaN fails the comparison.
-      if (Largest ? entry.value <= entries.front().value : entry.value >= entries.front().value) continue;
-      if (!before(entry, entries.front())) continue;
-      ReplaceWorst(entries, entry, before);
+      if (before(entry, entries.front())) ReplaceWorst(entries, entry, before);
     }
     std::sort_heap(entries.begin(), entries.end(), before);
     return;
@@ -106,7 +108,11 @@ struct TopK {
       std::vector<Entry<V>> entries;
       for (int64_t i = begin; i < end; ++i) {
         const T* from = x.data<T>() + i / inner * n * inner + i % inner;
-        Select<Largest, V>(entries, n, k, [&](int64_t j) { return static_cast<V>(from[j * inner]); });
+        if (inner == 1) {
+          Select<Largest, V>(entries, n, k, [from](int64_t j) { return static_cast<V>(from[j]); });
+        } else {
+          Select<Largest, V>(entries, n, k, [from, inner](int64_t j) { return static_cast<V>(from[j * inner]); });
+        }
         for (int64_t j = 0; j < k; ++j) {
           const int64_t to = (i / inner * k + j) * inner + i % inner;
           if (values) values[to] = from[entries[j].index * inner];
