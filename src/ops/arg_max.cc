@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <vector>
 
 #include "core/dtype_visit.h"
@@ -16,11 +17,10 @@ using ArgComparable = std::conditional_t<std::is_arithmetic_v<T>, T, float>;
 /// Whether v takes the place of the best so far. A NaN wins over every number.
 template <bool Max, bool Last, class V>
 bool Better(V v, V best) {
-  if constexpr (std::is_floating_point_v<V>) {
-    if (best != best) return Last && v != v;
-    if (v != v) return true;
-  }
-  return Max ? (Last ? v >= best : v > best) : (Last ? v <= best : v < best);
+  // No branches: the loop over columns becomes vectors.
+  const bool better = Max ? (Last ? v >= best : v > best) : (Last ? v <= best : v < best);
+  if constexpr (std::is_floating_point_v<V>) return better | ((v != v) & (Last | (best == best)));
+  return better;
 }
 
 /// The index of the greatest (least) of n elements that lie side by side.
@@ -42,15 +42,15 @@ int64_t BestOf(const T* x, int64_t n) {
   return best;
 }
 
-/// The same of n rows, `stride` apart, for each of `columns`.
-template <bool Max, bool Last, class T>
+/// The same of n rows, `stride` apart, for each of `columns`; Place counts to n.
+template <bool Max, bool Last, class Place, class T>
 void BestOfRows(const T* x, int64_t n, int64_t stride, int64_t columns, int64_t* y) {
   using V = ArgComparable<T>;
   constexpr int64_t kColumns = 256;
   for (int64_t from = 0; from < columns; from += kColumns) {
     const int64_t count = std::min(kColumns, columns - from);
     std::array<V, kColumns> value;
-    std::array<int64_t, kColumns> best = {};
+    std::array<Place, kColumns> best = {};
     for (int64_t j = 0; j < count; ++j) value[j] = static_cast<V>(x[from + j]);
     for (int64_t i = 1; i < n; ++i) {
       const T* row = x + i * stride + from;
@@ -58,7 +58,7 @@ void BestOfRows(const T* x, int64_t n, int64_t stride, int64_t columns, int64_t*
         const V v = static_cast<V>(row[j]);
         const bool better = Better<Max, Last>(v, value[j]);
         value[j] = better ? v : value[j];
-        best[j] = better ? i : best[j];
+        best[j] = better ? static_cast<Place>(i) : best[j];
       }
     }
     std::copy_n(best.begin(), count, y + from);
@@ -106,6 +106,15 @@ struct ArgBest {
       });
       return;
     }
+    // Places as wide as the values make vectors of both.
+    const bool narrow = sizeof(ArgComparable<T>) < 8 && n <= std::numeric_limits<int32_t>::max();
+    narrow ? RunColumns<Last, int32_t, T>(c, n, inner) : RunColumns<Last, int64_t, T>(c, n, inner);
+  }
+
+  template <bool Last, class Place, class T>
+  static void RunColumns(RunContext& c, int64_t n, int64_t inner) {
+    const T* x = c.In(0).data<T>();
+    int64_t* y = c.Out(0).data<int64_t>();
     // Pieces of rows, so that one image is work for all threads.
     constexpr int64_t kPiece = 1024;
     const int64_t pieces = (inner + kPiece - 1) / kPiece, outer = inner ? c.Out(0).size() / inner : 0;
@@ -113,8 +122,8 @@ struct ArgBest {
                             [&](int64_t begin, int64_t end) {
                               for (int64_t i = begin; i < end; ++i) {
                                 const int64_t o = i / pieces, from = i % pieces * kPiece;
-                                BestOfRows<Max, Last>(x + o * n * inner + from, n, inner,
-                                                      std::min(kPiece, inner - from), y + o * inner + from);
+                                BestOfRows<Max, Last, Place>(x + o * n * inner + from, n, inner,
+                                                             std::min(kPiece, inner - from), y + o * inner + from);
                               }
                             });
   }

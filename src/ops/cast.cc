@@ -148,7 +148,7 @@ void WideLoop(const void* from, void* to, int64_t n) {
     // Blocks of which all elements fit need no more than the conversion.
     for (; i + kBlock <= n; i += kBlock) {
       int outside = 0;
-      for (int64_t j = i; j < i + kBlock; ++j) outside |= !(x[j] >= low && x[j] < high);
+      for (int64_t j = i; j < i + kBlock; ++j) outside |= !((x[j] >= low) & (x[j] < high));
       if (outside) {
         for (int64_t j = i; j < i + kBlock; ++j) y[j] = Convert<To>(x[j]);
       } else {

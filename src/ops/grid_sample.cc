@@ -92,7 +92,7 @@ struct GridSample {
  private:
   static constexpr int kMostAxes = 6;
   /// Points sampled together: their taps are found once for all channels, and stay in the first cache.
-  static constexpr int64_t kPoints = 32;
+  static constexpr int64_t kPoints = TapBlock<float>::kPoints;
 
   template <class G, class T>
   void RunTyped(RunContext& c) const {
@@ -106,13 +106,22 @@ struct GridSample {
     c.threads().ParallelFor(
         shape[0] * blocks, GrainFor(kPoints * most * channels * 4), [&](int64_t begin, int64_t end) {
           std::vector<Taps<C>> taps(kPoints, Taps<C>(most));
+          TapBlock<C> together(most);
           for (int64_t b = begin; b < end; ++b) {
             const int64_t n = b / blocks, first = b % blocks * kPoints, count = std::min(kPoints, points - first);
             const G* grid = c.In(1).data<G>() + (n * points + first) * axes;
             for (int64_t p = 0; p < count; ++p) Find(shape, grid + p * axes, taps[p]);
+            const bool block = std::is_same_v<T, C> && mode != SampleMode::kNearest;
+            for (int64_t p = 0; block && p < count; ++p) together.Set(p, taps[p]);
             for (int64_t k = 0; k < channels; ++k) {
               const T* from = c.In(0).data<T>() + (n * channels + k) * image;
               T* to = c.Out(0).data<T>() + (n * channels + k) * points + first;
+              if constexpr (std::is_same_v<T, C>) {
+                if (block) {
+                  together.Sample(from, count, to);
+                  continue;
+                }
+              }
               for (int64_t p = 0; p < count; ++p) to[p] = Sample<T>(from, taps[p]);
             }
           }

@@ -61,4 +61,40 @@ class Taps {
   std::vector<C> weight_;
 };
 
+/// The taps of some points together, to be read from one image after the other.
+template <class C>
+class TapBlock {
+ public:
+  static constexpr int64_t kPoints = 32;
+  explicit TapBlock(int64_t most) : most_(most), index_(most * kPoints), weight_(most * kPoints) {}
+
+  void Set(int64_t p, const Taps<C>& taps) {
+    count_[p] = taps.size();
+    for (int64_t t = 0; t < taps.size(); ++t) {
+      index_[p * most_ + t] = taps.index(t);
+      weight_[p * most_ + t] = taps.weight(t);
+    }
+  }
+  /// What the first n points are of an image.
+  void Sample(const C* image, int64_t n, C* out) const {
+    for (int64_t p = 0; p < n; ++p) {
+      const int64_t* at = &index_[p * most_];
+      const C* w = &weight_[p * most_];
+      if (count_[p] == 4) {  // between pixels, within the image
+        out[p] = (w[0] * image[at[0]] + w[1] * image[at[1]]) + (w[2] * image[at[2]] + w[3] * image[at[3]]);
+        continue;
+      }
+      C sum = 0;
+      for (int64_t t = 0; t < count_[p]; ++t) sum += w[t] * image[at[t]];
+      out[p] = sum;
+    }
+  }
+
+ private:
+  int64_t most_;
+  int64_t count_[kPoints] = {};
+  std::vector<int64_t> index_;
+  std::vector<C> weight_;
+};
+
 }  // namespace slipway

@@ -390,7 +390,7 @@ def test_quantized_attention_cache(causal):
     [
         (3, np.ones(2, np.float32), "must be one number"),
         (4, np.ones(5, np.float32), "must be one number, or one for each column"),
-        (7, np.array(1, np.uint8), "element type"),
+        (7, np.array(1, np.uint8), "must be of one type"),
         (2, np.ones(7, np.float32), "but there are 24 columns"),
     ],
 )

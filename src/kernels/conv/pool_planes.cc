@@ -1,7 +1,6 @@
 #include "kernels/conv/pool_planes.h"
 
 #include <algorithm>
-#include <limits>
 #include <vector>
 
 #undef HWY_TARGET_INCLUDE
@@ -10,6 +9,8 @@
 // After targets.h.
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
+
+#include "kernels/row-inl.h"
 
 #ifndef SLIPWAY_KERNELS_CONV_PLANE_TYPES
 #define SLIPWAY_KERNELS_CONV_PLANE_TYPES
@@ -34,77 +35,97 @@ namespace slipway::kernels {
 namespace HWY_NAMESPACE {
 namespace {
 
-struct PlaneMax {
-  static constexpr float kStart = -std::numeric_limits<float>::infinity();
-  // What is NaN stays: its comparison is false either way round.
-  static HWY_INLINE float Add(float sum, float x) { return (x > sum) | (x != x) ? x : sum; }
-};
 struct PlaneSum {
-  static constexpr float kStart = 0;
-  static HWY_INLINE float Add(float sum, float x) { return sum + x; }
+  static constexpr float kIdentity = 0;
+  template <class V>
+  static HWY_INLINE V Combine(V a, V b) {
+    return hn::Add(a, b);
+  }
 };
 
-/// out[o] = row[o * stride] and the taps behind it. The loops of usual strides become vectors.
-template <class Op, int64_t kStride>
-HWY_INLINE void Columns(const float* row, const PoolShape& s, float* out) {
-  const int64_t stride = kStride ? kStride : s.stride_w;
-  const int64_t n = s.ow;
-  if (s.kw == 2) {
-    for (int64_t o = 0; o < n; ++o) out[o] = Op::Add(row[o * stride], row[o * stride + s.dilation_w]);
-    return;
-  }
-  if (s.kw == 3) {
-    for (int64_t o = 0; o < n; ++o) {
-      const float* at = row + o * stride;
-      out[o] = Op::Add(Op::Add(at[0], at[s.dilation_w]), at[2 * s.dilation_w]);
+/// y[o] = row[o * stride] and the taps behind it, times factors[o] where there are any. Vectors of outputs are whole:
+/// `row` reaches as far.
+template <class Op>
+void Columns(const float* row, const PoolShape& s, const float* factors, float* y) {
+  const F32 d;
+  if (s.stride_w > 2) {
+    const hn::CappedTag<float, 1> one;
+    for (int64_t o = 0; o < s.ow; ++o) {
+      auto sum = hn::Set(one, row[o * s.stride_w]);
+      for (int64_t t = 1; t < s.kw; ++t) sum = Op::Combine(sum, hn::Set(one, row[o * s.stride_w + t * s.dilation_w]));
+      y[o] = hn::GetLane(sum) * (factors ? factors[o] : 1.0f);
     }
     return;
   }
-  for (int64_t o = 0; o < n; ++o) out[o] = row[o * stride];
-  for (int64_t t = 1; t < s.kw; ++t) {
-    for (int64_t o = 0; o < n; ++o) out[o] = Op::Add(out[o], row[o * stride + t * s.dilation_w]);
+  const auto load = [&](const float* from) HWY_ATTR {
+    if (s.stride_w == 1) return hn::LoadU(d, from);
+    Vec even, odd;
+    hn::LoadInterleaved2(d, from, even, odd);
+    return even;
+  };
+  for (int64_t o = 0; o < s.ow; o += kLanes) {
+    const float* from = row + o * s.stride_w;
+    Vec sum = load(from);
+    for (int64_t t = 1; t < s.kw; ++t) sum = Op::Combine(sum, load(from + t * s.dilation_w));
+    const int64_t count = std::min(kLanes, s.ow - o);
+    if (factors) sum = hn::Mul(sum, count == kLanes ? hn::LoadU(d, factors + o) : LoadPart(d, factors + o, count, 0));
+    if (count == kLanes) {
+      hn::StoreU(sum, d, y + o);
+    } else {
+      StorePart(d, sum, y + o, count);
+    }
   }
+}
+
+/// to[i] = to[i] and from[i]
+template <class Op>
+void AddRow(const float* from, float* to, int64_t n) {
+  const F32 d;
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) hn::StoreU(Op::Combine(hn::LoadU(d, to + i), hn::LoadU(d, from + i)), d, to + i);
+  if (i < n) StorePart(d, Op::Combine(LoadPart(d, to + i, n - i, 0), LoadPart(d, from + i, n - i, 0)), to + i, n - i);
+}
+
+/// The rows that output row r, counted through all planes, sees, brought together.
+template <class Op>
+void JoinRows(const PlanesJob& job, int64_t r, float* row) {
+  const PoolShape& s = *job.s;
+  const int64_t top = r % s.oh * s.stride_h - s.pad_top;
+  const float* plane = job.x + r / s.oh * s.h * s.w;
+  bool first = true;
+  for (int64_t t = 0; t < s.kh; ++t) {
+    const int64_t y = top + t * s.dilation_h;
+    if (y < 0 || y >= s.h) continue;
+    if (first) {
+      std::copy_n(plane + y * s.w, s.w, row);
+    } else {
+      AddRow<Op>(plane + y * s.w, row, s.w);
+    }
+    first = false;
+  }
+  if (first) std::fill_n(row, s.w, Op::kIdentity);
 }
 
 template <class Op>
 void PlaneRows(const PlanesJob& job, int64_t begin, int64_t end) {
   const PoolShape& s = *job.s;
-  // A row of the image with what lies left and right of it, as far as the windows reach.
-  const int64_t reach = (s.ow - 1) * s.stride_w + (s.kw - 1) * s.dilation_w + 1;
-  std::vector<float> padded(std::max(reach, s.pad_left + s.w), Op::kStart);
-  float* row = padded.data() + s.pad_left;
-  for (int64_t r = begin; r < end; ++r) {
-    const int64_t oy = r % s.oh, top = oy * s.stride_h - s.pad_top;
-    const float* plane = job.x + r / s.oh * s.h * s.w;
-    bool first = true;
-    for (int64_t t = 0; t < s.kh; ++t) {
-      const int64_t y = top + t * s.dilation_h;
-      if (y < 0 || y >= s.h) continue;
-      const float* from = plane + y * s.w;
-      if (first) {
-        std::copy_n(from, s.w, row);
-      } else {
-        for (int64_t i = 0; i < s.w; ++i) row[i] = Op::Add(row[i], from[i]);
-      }
-      first = false;
+  // A row of the image with what lies left and right of it, as far as whole vectors of windows reach. Some rows at a
+  // time: one that was only just written is not quickly read at other places.
+  constexpr int64_t kRows = 8;
+  const int64_t reach = std::max((s.ow + kLanes) * s.stride_w + (s.kw - 1) * s.dilation_w + kLanes, s.pad_left + s.w);
+  std::vector<float> padded(kRows * reach, Op::kIdentity);
+  for (int64_t r = begin; r < end; r += kRows) {
+    const int64_t rows = std::min(kRows, end - r);
+    for (int64_t i = 0; i < rows; ++i) JoinRows<Op>(job, r + i, padded.data() + i * reach + s.pad_left);
+    for (int64_t i = 0; i < rows; ++i) {
+      const float* factors = job.mean ? job.factors + (r + i) % s.oh * s.ow : nullptr;
+      Columns<Op>(padded.data() + i * reach, s, factors, job.y + (r + i) * s.ow);
     }
-    if (first) std::fill_n(row, s.w, Op::kStart);
-    float* out = job.y + r * s.ow;
-    if (s.stride_w == 1) {
-      Columns<Op, 1>(padded.data(), s, out);
-    } else if (s.stride_w == 2) {
-      Columns<Op, 2>(padded.data(), s, out);
-    } else {
-      Columns<Op, 0>(padded.data(), s, out);
-    }
-    if (!job.mean) continue;
-    const float* factors = job.factors + oy * s.ow;
-    for (int64_t o = 0; o < s.ow; ++o) out[o] *= factors[o];
   }
 }
 
 void RunPlanes(const PlanesJob& job, int64_t begin, int64_t end) {
-  job.mean ? PlaneRows<PlaneSum>(job, begin, end) : PlaneRows<PlaneMax>(job, begin, end);
+  job.mean ? PlaneRows<PlaneSum>(job, begin, end) : PlaneRows<MaxOp>(job, begin, end);
 }
 
 }  // namespace

@@ -41,6 +41,9 @@ struct ToFloat16 {
   static constexpr bool kRoundsSums = false;
   template <class D, class V>
   static HWY_INLINE V Round(D d, V v) {
+#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX2
+    return hn::PromoteTo(d, hn::DemoteTo(hn::Rebind<hwy::float16_t, D>(), v));
+#else
     const V size = hn::Abs(v);
     // Below 2^-14 the steps are 2^-24, which are a float's from 1/2 on.
     const V half = hn::Set(d, 0.5f);
@@ -49,6 +52,7 @@ struct ToFloat16 {
         hn::IfThenElse(hn::Ge(size, hn::Set(d, 65520.0f)), hn::CopySign(hn::Set(d, kInf), v), DropBits<13>(d, v));
     const V number = hn::IfThenElse(hn::Lt(size, hn::Set(d, 6.103515625e-5f)), small, large);
     return hn::IfThenElse(hn::Eq(v, v), number, v);
+#endif
   }
 };
 
@@ -71,7 +75,8 @@ void RoundedRow(float* x, int64_t n) {
     }
   }
   const Vec shift = hn::Set(d, greatest);
-  MapRow(x, x, n, [&](Vec v, int64_t) HWY_ATTR { return Half::Round(d, Exp(d, Half::Round(d, hn::Sub(v, shift)))); });
+  MapRow(x, x, n,
+         [&](Vec v, int64_t) HWY_ATTR { return Half::Round(d, ExpFlush(d, Half::Round(d, hn::Sub(v, shift)))); });
   float sum = 0;
   if (Half::kRoundsSums && n <= kRoundedSums) {
     for (int64_t i = 0; i < n; ++i) sum = RoundOne<Half>(sum + x[i]);
