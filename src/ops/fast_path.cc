@@ -114,7 +114,9 @@ const std::vector<Group>& Groups() {
 }  // namespace
 
 FastPath FastPathOf(const OpDef& def) {
-  if (!def.domain.empty() && def.domain != kMicrosoftDomain && def.domain != kSlipwayDomain) return {};
+  if (!def.domain.empty() && def.domain != kMicrosoftDomain && def.domain != kSlipwayDomain &&
+      def.domain != "ai.onnx.preview")
+    return {};
   for (const Group& group : Groups()) {
     if (std::find(group.names.begin(), group.names.end(), def.name) != group.names.end()) return group.path;
   }

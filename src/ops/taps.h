@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <vector>
 
 #include "slipway/tensor.h"
@@ -70,6 +71,7 @@ class TapBlock {
 
   void Set(int64_t p, const Taps<C>& taps) {
     count_[p] = taps.size();
+    square_[p] = taps.size() == 4 && taps.index(1) == taps.index(0) + 1 && taps.index(3) == taps.index(2) + 1;
     for (int64_t t = 0; t < taps.size(); ++t) {
       index_[p * most_ + t] = taps.index(t);
       weight_[p * most_ + t] = taps.weight(t);
@@ -80,8 +82,11 @@ class TapBlock {
     for (int64_t p = 0; p < n; ++p) {
       const int64_t* at = &index_[p * most_];
       const C* w = &weight_[p * most_];
-      if (count_[p] == 4) {  // between pixels, within the image
-        out[p] = (w[0] * image[at[0]] + w[1] * image[at[1]]) + (w[2] * image[at[2]] + w[3] * image[at[3]]);
+      if (square_[p]) {  // between four pixels, of which two lie side by side twice
+        C x[4];
+        std::memcpy(x, image + at[0], 2 * sizeof(C));
+        std::memcpy(x + 2, image + at[2], 2 * sizeof(C));
+        out[p] = (w[0] * x[0] + w[1] * x[1]) + (w[2] * x[2] + w[3] * x[3]);
         continue;
       }
       C sum = 0;
@@ -93,6 +98,7 @@ class TapBlock {
  private:
   int64_t most_;
   int64_t count_[kPoints] = {};
+  bool square_[kPoints] = {};
   std::vector<int64_t> index_;
   std::vector<C> weight_;
 };

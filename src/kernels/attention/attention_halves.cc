@@ -24,12 +24,16 @@ void Round(DType type, float* x, int64_t n) { ScaleInHalves(type, 1, x, x, n); }
 
 bool IsHalf(DType type) { return type == DType::kFloat16 || type == DType::kBFloat16; }
 
-/// A tile of one head's queries.
+/// A tile of queries: of one head, or of all heads that share keys, one head's behind the other's.
 struct QueryTile {
-  int64_t batch, head, first, rows;
-  int64_t begin, end;  ///< keys that any of them may see
-  float* scores;       ///< [rows, end - begin]
+  int64_t batch, head, heads;
+  int64_t first, queries;  ///< of each head
+  int64_t begin, end;      ///< keys that any of them may see
+  float* scores;           ///< [rows, keys]
+  int64_t rows() const { return heads * queries; }
   int64_t keys() const { return end - begin; }
+  int64_t head_of(int64_t row) const { return head + row / queries; }
+  int64_t query_of(int64_t row) const { return first + row % queries; }
 };
 
 int64_t OffsetOf(const AttentionArgs& a, int64_t batch) { return a.offsets ? a.offsets[batch] : a.offset; }
@@ -45,31 +49,31 @@ void Softcap(const AttentionArgs& a, const HalfSteps& steps, float* x, int64_t n
 
 void ApplyMask(const AttentionArgs& a, const HalfSteps& steps, const QueryTile& t) {
   const int64_t count = CountOf(a, t.batch);
-  for (int64_t i = 0; i < t.rows; ++i) {
-    float* row = t.scores + i * t.keys();
-    const int64_t query = t.first + i, place = query + OffsetOf(a, t.batch);
-    const int64_t low = a.window_left >= 0 ? place - a.window_left : 0;
-    const int64_t high = std::min(count, a.window_right >= 0 ? place + a.window_right + 1 : count);
+  for (int64_t i = 0; i < t.rows(); ++i) {
+    float* row = t.scores + i * t.keys() - t.begin;  // at key 0
+    const int64_t place = t.query_of(i) + OffsetOf(a, t.batch);
+    const int64_t from = a.window_left >= 0 ? place - a.window_left : 0;
+    const int64_t to = a.window_right >= 0 ? place + a.window_right + 1 : count;
+    const int64_t low = std::clamp(from, t.begin, t.end), high = std::clamp(std::min(to, count), low, t.end);
+    std::fill(row + t.begin, row + low, kHidden);
+    std::fill(row + high, row + t.end, kHidden);
     const AttentionMask& m = a.mask;
-    const int64_t at = t.batch * m.batch_stride + t.head * m.head_stride + query * m.row_stride;
-    for (int64_t j = t.begin; j < t.end; ++j) {
-      float& score = row[j - t.begin];
-      if (j < low || j >= high || (m.keep && !m.keep[at + j * m.col_stride])) {
-        score = kHidden;
-      } else if (m.add) {
-        score += m.add[at + j * m.col_stride];
-      }
+    const int64_t at = t.batch * m.batch_stride + t.head_of(i) * m.head_stride + t.query_of(i) * m.row_stride;
+    for (int64_t j = low; m.keep && j < high; ++j) {
+      if (!m.keep[at + j * m.col_stride]) row[j] = kHidden;
     }
-    if (m.add) Round(steps.type, row, t.keys());
+    if (!m.add) continue;
+    for (int64_t j = low; j < high; ++j) row[j] += m.add[at + j * m.col_stride];
+    Round(steps.type, row + low, high - low);
   }
 }
 
 void Softmax(const HalfSteps& steps, const QueryTile& t) {
   if (IsHalf(steps.softmax)) {
-    Round(steps.softmax, t.scores, t.rows * t.keys());
-    SoftmaxInHalves(steps.softmax, t.scores, t.rows, t.keys());
+    if (steps.softmax != steps.type) Round(steps.softmax, t.scores, t.rows() * t.keys());
+    SoftmaxInHalves(steps.softmax, t.scores, t.rows(), t.keys());
   } else {
-    for (int64_t i = 0; i < t.rows; ++i) {
+    for (int64_t i = 0; i < t.rows(); ++i) {
       float* row = t.scores + i * t.keys();
       if (std::all_of(row, row + t.keys(), [](float x) { return x == kHidden; })) {
         std::fill_n(row, t.keys(), 0.0f);
@@ -78,53 +82,51 @@ void Softmax(const HalfSteps& steps, const QueryTile& t) {
       }
     }
   }
-  Round(steps.type, t.scores, t.rows * t.keys());
+  if (steps.softmax != steps.type) Round(steps.type, t.scores, t.rows() * t.keys());
 }
 
+/// `keys`: those from t.begin on, scaled, `size` apart.
 void Run(const AttentionArgs& a, const HalfSteps& steps, const float* keys, float scale, const QueryTile& t) {
-  float* out = a.out.data + t.batch * a.out.batch_stride + t.head * a.out.head_stride + t.first * a.out.row_stride;
+  const auto row_of = [&](const auto& view, int64_t i) {
+    return view.data + t.batch * view.batch_stride + t.head_of(i) * view.head_stride + t.query_of(i) * view.row_stride;
+  };
   if (t.keys() <= 0) {
-    for (int64_t i = 0; i < t.rows; ++i) std::fill_n(out + i * a.out.row_stride, a.value_size, 0.0f);
+    for (int64_t i = 0; i < t.rows(); ++i) std::fill_n(row_of(a.out, i), a.value_size, 0.0f);
     return;
   }
   const auto keep = [&](int64_t stage) {
     if (!steps.kept || steps.stage != stage) return;
-    const int64_t row = (t.batch * a.heads + t.head) * a.queries + t.first;
-    std::copy_n(t.scores, t.rows * a.keys, steps.kept + row * a.keys);
+    for (int64_t i = 0; i < t.rows(); ++i) {
+      const int64_t row = (t.batch * a.heads + t.head_of(i)) * a.queries + t.query_of(i);
+      std::copy_n(t.scores + i * a.keys, a.keys, steps.kept + row * a.keys);
+    }
   };
-  std::vector<float> queries(t.rows * a.size);
-  for (int64_t i = 0; i < t.rows; ++i) {
-    const float* from = a.q.data + t.batch * a.q.batch_stride + t.head * a.q.head_stride;
-    ScaleInHalves(steps.type, scale, from + (t.first + i) * a.q.row_stride, &queries[i * a.size], a.size);
-  }
+  std::vector<float> queries(t.rows() * a.size), out(t.rows() * a.value_size);
+  for (int64_t i = 0; i < t.rows(); ++i)
+    ScaleInHalves(steps.type, scale, row_of(a.q, i), queries.data() + i * a.size, a.size);
   const int64_t kv_head = t.head / (a.heads / a.kv_heads);
-  const float* head_keys = keys + ((t.batch * a.kv_heads + kv_head) * a.keys + t.begin) * a.size;
-  GemmUnpacked(t.rows, t.keys(), a.size, queries.data(), a.size, head_keys, 1, a.size, t.scores, t.keys(), {},
+  GemmUnpacked(t.rows(), t.keys(), a.size, queries.data(), a.size, keys, 1, a.size, t.scores, t.keys(), {},
                OneThread());
-  Round(steps.type, t.scores, t.rows * t.keys());
+  Round(steps.type, t.scores, t.rows() * t.keys());
   keep(0);
-  if (a.softcap > 0) Softcap(a, steps, t.scores, t.rows * t.keys());
+  if (a.softcap > 0) Softcap(a, steps, t.scores, t.rows() * t.keys());
   keep(1);
   ApplyMask(a, steps, t);
   keep(2);
   Softmax(steps, t);
   keep(3);
   const float* values = a.v.data + t.batch * a.v.batch_stride + kv_head * a.v.head_stride + t.begin * a.v.row_stride;
-  GemmUnpacked(t.rows, a.value_size, t.keys(), t.scores, t.keys(), values, a.v.row_stride, 1, out, a.out.row_stride, {},
-               OneThread());
+  GemmUnpacked(t.rows(), a.value_size, t.keys(), t.scores, t.keys(), values, a.v.row_stride, 1, out.data(),
+               a.value_size, {}, OneThread());
+  for (int64_t i = 0; i < t.rows(); ++i) std::copy_n(out.data() + i * a.value_size, a.value_size, row_of(a.out, i));
 }
 
-/// All keys, scaled and rounded, as [batch, kv_heads, keys, size].
-std::vector<float> ScaledKeys(const AttentionArgs& a, DType type, float scale, const Threads& threads) {
-  std::vector<float> out(a.batch * a.kv_heads * a.keys * a.size);
-  threads.ParallelFor(a.batch * a.kv_heads, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const float* from = a.k.data + i / a.kv_heads * a.k.batch_stride + i % a.kv_heads * a.k.head_stride;
-      for (int64_t j = 0; j < a.keys; ++j)
-        ScaleInHalves(type, scale, from + j * a.k.row_stride, &out[(i * a.keys + j) * a.size], a.size);
-    }
-  });
-  return out;
+/// Keys [begin, end) of a head, scaled and rounded, side by side.
+void ScaleKeys(const AttentionArgs& a, DType type, float scale, int64_t head, int64_t begin, int64_t end, float* out) {
+  const float* from = a.k.data + head / a.kv_heads * a.k.batch_stride + head % a.kv_heads * a.k.head_stride;
+  if (a.k.row_stride == a.size) return ScaleInHalves(type, scale, from + begin * a.size, out, (end - begin) * a.size);
+  for (int64_t j = begin; j < end; ++j, out += a.size)
+    ScaleInHalves(type, scale, from + j * a.k.row_stride, out, a.size);
 }
 
 }  // namespace
@@ -135,28 +137,42 @@ void AttentionInHalves(const AttentionArgs& a, const HalfSteps& steps, const Thr
   const bool root = a.scale >= 0;
   float scale = root ? std::sqrt(a.scale) : a.scale;
   Round(steps.type, &scale, 1);
-  const std::vector<float> keys = ScaledKeys(a, steps.type, root ? scale : 1, threads);
+  const float key_scale = root ? scale : 1;
   constexpr int64_t kScores = 1 << 16;  // of a tile: they stay in the L2 cache
   const int64_t tile = std::clamp<int64_t>(kScores / std::max<int64_t>(1, a.keys), 8, 64);
-  const int64_t tiles = (a.queries + tile - 1) / tile;
-  threads.ParallelFor(a.batch * a.heads * tiles, 1, [&](int64_t begin, int64_t end) {
-    std::vector<float> scores(std::min(tile, a.queries) * a.keys);
+  // Few queries: heads that share keys go together, so that these are read once.
+  const int64_t share = a.heads / a.kv_heads, together = share * a.queries <= tile ? share : 1;
+  const int64_t tiles = (a.queries + tile - 1) / tile, groups = a.heads / together;
+  // Keys that one tile reads are scaled as it comes to them, others beforehand.
+  const bool once = tiles == 1 && together == share;
+  std::vector<float> keys(once ? 0 : a.batch * a.kv_heads * a.keys * a.size);
+  if (!once) {
+    threads.ParallelFor(a.batch * a.kv_heads, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i)
+        ScaleKeys(a, steps.type, key_scale, i, 0, a.keys, keys.data() + i * a.keys * a.size);
+    });
+  }
+  threads.ParallelFor(a.batch * groups * tiles, 1, [&](int64_t begin, int64_t end) {
+    std::vector<float> scores(std::min(tile, a.queries) * together * a.keys), own(once ? a.keys * a.size : 0);
     for (int64_t i = begin; i < end; ++i) {
-      QueryTile t{.batch = i / tiles / a.heads,
-                  .head = i / tiles % a.heads,
+      QueryTile t{.batch = i / tiles / groups,
+                  .head = i / tiles % groups * together,
+                  .heads = together,
                   .first = i % tiles * tile,
-                  .rows = 0,
+                  .queries = std::min(tile, a.queries - i % tiles * tile),
                   .begin = 0,
                   .end = a.keys,
                   .scores = scores.data()};
-      t.rows = std::min(tile, a.queries - t.first);
       if (!steps.kept) {
         const int64_t place = t.first + OffsetOf(a, t.batch);
         if (a.window_left >= 0) t.begin = std::clamp<int64_t>(place - a.window_left, 0, a.keys);
         t.end = std::min(a.keys, CountOf(a, t.batch));
-        if (a.window_right >= 0) t.end = std::min(t.end, place + t.rows + a.window_right);
+        if (a.window_right >= 0) t.end = std::min(t.end, place + t.queries + a.window_right);
+        t.begin = std::min(t.begin, std::max<int64_t>(t.end, 0));
       }
-      Run(a, steps, keys.data(), scale, t);
+      const int64_t kv_head = t.batch * a.kv_heads + t.head / share;
+      if (once && t.keys() > 0) ScaleKeys(a, steps.type, key_scale, kv_head, t.begin, t.end, own.data());
+      Run(a, steps, once ? own.data() : keys.data() + (kv_head * a.keys + t.begin) * a.size, scale, t);
     }
   });
 }

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "kernels/conv/algorithms.h"
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/conv/pool_planes.cc"
 #include "kernels/targets.h"
@@ -35,6 +37,11 @@ namespace slipway::kernels {
 namespace HWY_NAMESPACE {
 namespace {
 
+// Rows are read at places where they were not written: of vectors of 64 bytes nearly each would lie in two lines.
+using Part = hn::CappedTag<float, 8>;
+constexpr int64_t kPart = std::min<int64_t>(8, kLanes);
+using One = hn::CappedTag<float, 1>;
+
 struct PlaneSum {
   static constexpr float kIdentity = 0;
   template <class V>
@@ -43,67 +50,72 @@ struct PlaneSum {
   }
 };
 
-/// y[o] = row[o * stride] and the taps behind it, times factors[o] where there are any. Vectors of outputs are whole:
-/// `row` reaches as far.
+/// The taps of the windows that begin at from, from + stride, …, a vector of them.
 template <class Op>
-void Columns(const float* row, const PoolShape& s, const float* factors, float* y) {
-  const F32 d;
-  if (s.stride_w > 2) {
-    const hn::CappedTag<float, 1> one;
-    for (int64_t o = 0; o < s.ow; ++o) {
-      auto sum = hn::Set(one, row[o * s.stride_w]);
-      for (int64_t t = 1; t < s.kw; ++t) sum = Op::Combine(sum, hn::Set(one, row[o * s.stride_w + t * s.dilation_w]));
-      y[o] = hn::GetLane(sum) * (factors ? factors[o] : 1.0f);
-    }
-    return;
+HWY_INLINE hn::Vec<Part> Windows(const float* from, const PoolShape& s) {
+  const Part d;
+  if (s.stride_w == 1) {
+    auto sum = hn::LoadU(d, from);
+    for (int64_t t = 1; t < s.kw; ++t) sum = Op::Combine(sum, hn::LoadU(d, from + t * s.dilation_w));
+    return sum;
   }
-  const auto load = [&](const float* from) HWY_ATTR {
-    if (s.stride_w == 1) return hn::LoadU(d, from);
-    Vec even, odd;
-    hn::LoadInterleaved2(d, from, even, odd);
-    return even;
-  };
-  for (int64_t o = 0; o < s.ow; o += kLanes) {
-    const float* from = row + o * s.stride_w;
-    Vec sum = load(from);
-    for (int64_t t = 1; t < s.kw; ++t) sum = Op::Combine(sum, load(from + t * s.dilation_w));
-    const int64_t count = std::min(kLanes, s.ow - o);
-    if (factors) sum = hn::Mul(sum, count == kLanes ? hn::LoadU(d, factors + o) : LoadPart(d, factors + o, count, 0));
-    if (count == kLanes) {
-      hn::StoreU(sum, d, y + o);
-    } else {
-      StorePart(d, sum, y + o, count);
-    }
+  hn::Vec<Part> even, odd;
+  hn::LoadInterleaved2(d, from, even, odd);
+  auto sum = even;
+  int64_t t = 1;
+  if (s.dilation_w == 1 && s.kw > 1) {
+    sum = Op::Combine(sum, odd);
+    t = 2;
   }
+  for (; t < s.kw; ++t) {
+    hn::LoadInterleaved2(d, from + t * s.dilation_w, even, odd);
+    sum = Op::Combine(sum, even);
+  }
+  return sum;
 }
 
-/// to[i] = to[i] and from[i]
+/// y[o] = row[o * stride] and the taps behind it, times factors[o] where there are any. `row` reaches as far as whole
+/// vectors of outputs do.
 template <class Op>
-void AddRow(const float* from, float* to, int64_t n) {
-  const F32 d;
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) hn::StoreU(Op::Combine(hn::LoadU(d, to + i), hn::LoadU(d, from + i)), d, to + i);
-  if (i < n) StorePart(d, Op::Combine(LoadPart(d, to + i, n - i, 0), LoadPart(d, from + i, n - i, 0)), to + i, n - i);
+void Columns(const float* row, const PoolShape& s, const float* factors, float* y) {
+  const Part d;
+  int64_t o = 0;
+  for (; s.stride_w <= 2 && o + kPart <= s.ow; o += kPart) {
+    auto sum = Windows<Op>(row + o * s.stride_w, s);
+    if (factors) sum = hn::Mul(sum, hn::LoadU(d, factors + o));
+    hn::StoreU(sum, d, y + o);
+  }
+  for (; o < s.ow; ++o) {
+    auto sum = hn::Set(One(), row[o * s.stride_w]);
+    for (int64_t t = 1; t < s.kw; ++t) sum = Op::Combine(sum, hn::Set(One(), row[o * s.stride_w + t * s.dilation_w]));
+    y[o] = hn::GetLane(sum) * (factors ? factors[o] : 1.0f);
+  }
 }
 
 /// The rows that output row r, counted through all planes, sees, brought together.
 template <class Op>
 void JoinRows(const PlanesJob& job, int64_t r, float* row) {
+  const Part d;
   const PoolShape& s = *job.s;
   const int64_t top = r % s.oh * s.stride_h - s.pad_top;
-  const float* plane = job.x + r / s.oh * s.h * s.w;
-  bool first = true;
-  for (int64_t t = 0; t < s.kh; ++t) {
-    const int64_t y = top + t * s.dilation_h;
-    if (y < 0 || y >= s.h) continue;
-    if (first) {
-      std::copy_n(plane + y * s.w, s.w, row);
-    } else {
-      AddRow<Op>(plane + y * s.w, row, s.w);
-    }
-    first = false;
+  const int64_t first = top >= 0 ? 0 : CeilDiv(-top, s.dilation_h);
+  const int64_t end = top >= s.h ? 0 : std::min(s.kh, CeilDiv(s.h - top, s.dilation_h)), step = s.dilation_h * s.w;
+  if (first >= end) {
+    std::fill_n(row, s.w, Op::kIdentity);
+    return;
   }
-  if (first) std::fill_n(row, s.w, Op::kIdentity);
+  const float* from = job.x + r / s.oh * s.h * s.w + (top + first * s.dilation_h) * s.w;
+  int64_t i = 0;
+  for (; i + kPart <= s.w; i += kPart) {
+    auto sum = hn::LoadU(d, from + i);
+    for (int64_t t = 1; t < end - first; ++t) sum = Op::Combine(sum, hn::LoadU(d, from + t * step + i));
+    hn::StoreU(sum, d, row + i);
+  }
+  for (; i < s.w; ++i) {
+    auto sum = hn::Set(One(), from[i]);
+    for (int64_t t = 1; t < end - first; ++t) sum = Op::Combine(sum, hn::Set(One(), from[t * step + i]));
+    row[i] = hn::GetLane(sum);
+  }
 }
 
 template <class Op>
@@ -112,7 +124,7 @@ void PlaneRows(const PlanesJob& job, int64_t begin, int64_t end) {
   // A row of the image with what lies left and right of it, as far as whole vectors of windows reach. Some rows at a
   // time: one that was only just written is not quickly read at other places.
   constexpr int64_t kRows = 8;
-  const int64_t reach = std::max((s.ow + kLanes) * s.stride_w + (s.kw - 1) * s.dilation_w + kLanes, s.pad_left + s.w);
+  const int64_t reach = std::max((s.ow + kPart) * s.stride_w + (s.kw - 1) * s.dilation_w + kPart, s.pad_left + s.w);
   std::vector<float> padded(kRows * reach, Op::kIdentity);
   for (int64_t r = begin; r < end; r += kRows) {
     const int64_t rows = std::min(kRows, end - r);
