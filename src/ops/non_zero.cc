@@ -1,3 +1,6 @@
+#include <algorithm>
+#include <vector>
+
 #include "core/dtype_visit.h"
 #include "ops/shape_math.h"
 
@@ -26,33 +29,39 @@ struct NonZero {
   void Run(RunContext& c) const {
     const Tensor& x = c.In(0);
     const Shape& shape = x.shape();
-    const int64_t columns = shape.rank() > 0 ? shape.Back(0) : 1, rows = columns ? x.size() / columns : 0;
-    // How many each row has; then each row's columns, without a branch on what they hold.
-    std::vector<int64_t> counts(rows), places(columns);
+    // A row at a time, or a run of elements where rows are short; without a branch on what they hold.
+    const int64_t columns = shape.rank() > 0 ? shape.Back(0) : 1;
+    const bool by_row = columns >= 32;
+    const int64_t run = by_row ? columns : 1024;
+    std::vector<int64_t> places(run);
     VisitAll(x.dtype(), [&]<class T>() {
       const T* in = x.data<T>();
-      int64_t total = 0;
-      for (int64_t r = 0; r < rows; ++r) {
-        for (int64_t i = 0; i < columns; ++i) counts[r] += IsNonZero(in[r * columns + i]);
-        total += counts[r];
-      }
+      int64_t total = 0, at = 0;
+      for (int64_t i = 0; i < x.size(); ++i) total += IsNonZero(in[i]);
       int64_t* out = c.Allocate(0, DType::kInt64, {shape.rank(), total}).template data<int64_t>();
-      if (shape.rank() == 0) return;
-      int64_t at = 0;
-      for (int64_t r = 0; r < rows; ++r) {
-        if (counts[r] == 0) continue;
+      for (int64_t begin = 0; begin < x.size(); begin += run) {
         int64_t n = 0;
-        for (int64_t i = 0; i < columns; ++i) {
+        for (int64_t i = 0; i < std::min(run, x.size() - begin); ++i) {
           places[n] = i;
-          n += IsNonZero(in[r * columns + i]);
+          n += IsNonZero(in[begin + i]);
         }
-        int64_t rest = r;
-        for (int axis = shape.rank() - 2; axis >= 0; --axis) {
-          std::fill_n(out + axis * total + at, counts[r], rest % shape[axis]);
-          rest /= shape[axis];
+        for (int64_t j = 0; !by_row && j < n; ++j) places[j] += begin;
+        int64_t row = begin / std::max<int64_t>(1, columns);
+        for (int axis = shape.rank() - 1; axis >= 0; --axis) {
+          int64_t* to = out + axis * total + at;
+          if (by_row && axis == shape.rank() - 1) {
+            std::copy_n(places.data(), n, to);
+          } else if (by_row) {
+            std::fill_n(to, n, row % shape[axis]);
+            row /= shape[axis];
+          } else {
+            for (int64_t j = 0; j < n; ++j) {
+              to[j] = places[j] % shape[axis];
+              places[j] /= shape[axis];
+            }
+          }
         }
-        std::copy_n(places.data(), counts[r], out + (shape.rank() - 1) * total + at);
-        at += counts[r];
+        at += n;
       }
     });
   }

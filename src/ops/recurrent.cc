@@ -201,7 +201,7 @@ class Recurrent::Direction {
     PackR();
     ProjectInputs();
     // Items apart need no meeting of threads in each step. R is then read by each thread: it should stay in its cache.
-    constexpr int64_t kNear = 4 << 20;
+    constexpr int64_t kNear = 768 << 10;
     const int64_t threads = c_.threads().count(), bytes = gh_ * h_ * static_cast<int64_t>(sizeof(T));
     if (threads > 1 && batch_ > 1 && (bytes <= kNear || batch_ >= 4 * threads)) {
       const int64_t slice = (batch_ + threads - 1) / threads;
@@ -334,14 +334,21 @@ class Recurrent::Direction {
     T *gates = &gates_[begin * gh_], *hidden = &hidden_[begin * h_], *scratch = &scratch_[begin * gh_];
     const std::vector<int>& parts = part_gates_;
     if (r_.cell != Cell::kGru) {
-      // Back and forth over R, so that what one step read last, and the cache still has, the next one reads first.
       const auto n = static_cast<int>(parts.size());
-      for (int i = 0; i < n; ++i) {
-        const int p = step % 2 ? n - 1 - i : i;
+      const auto run = [&](int p, const Threads& threads) {
         const int64_t at = p * parts[0] * h_;
         Product(m, parts[p] * h_, h_, hidden, R(p * parts[0]), Part(p), nullptr, from + at, stride, gates + at,
                 threads);
+      };
+      constexpr int64_t kWork = 1 << 17;  // multiplications worth a meeting of threads
+      if (threads.count() > 1 && threads.count() <= n && m * gh_ * h_ >= kWork) {
+        threads.ParallelFor(n, 1, [&](int64_t first, int64_t last) {
+          for (int64_t p = first; p < last; ++p) run(static_cast<int>(p), OneThread());
+        });
+        return;
       }
+      // Back and forth over R, so that what one step read last, and the cache still has, the next one reads first.
+      for (int i = 0; i < n; ++i) run(step % 2 ? n - 1 - i : i, threads);
       return;
     }
     Product(m, 2 * h_, h_, hidden, R(0), Part(0), nullptr, from, stride, gates, threads);

@@ -520,7 +520,7 @@ def test_cast_of_long_rows(source, target):
     np.testing.assert_array_equal(got, np.array(want, target))
 
 
-@pytest.mark.parametrize("shape", [(40, 70), (3, 1, 130), (200,), (0, 4), (5, 0)])
+@pytest.mark.parametrize("shape", [(40, 70), (3, 1, 130), (200,), (0, 4), (5, 0), (700, 3), (1500, 1, 2)])
 @pytest.mark.parametrize("dtype", [np.float32, np.int64, bool, np.uint8])
 def test_non_zero_of_rows(shape, dtype):
     x = np.random.default_rng(1).integers(0, 3, shape).astype(dtype)
