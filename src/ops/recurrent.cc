@@ -340,8 +340,10 @@ class Recurrent::Direction {
         Product(m, parts[p] * h_, h_, hidden, R(p * parts[0]), Part(p), nullptr, from + at, stride, gates + at,
                 threads);
       };
-      constexpr int64_t kWork = 1 << 17;  // multiplications worth a meeting of threads
-      if (threads.count() > 1 && threads.count() <= n && m * gh_ * h_ >= kWork) {
+      // One meeting of threads a step where each gate by itself is no work for all of them.
+      constexpr int64_t kWork = 1 << 17, kWorkForAll = 1 << 20;  // multiplications
+      const int64_t work = m * gh_ * h_;
+      if (threads.count() > 1 && n > 1 && work >= kWork && (threads.count() <= n || work / n < kWorkForAll)) {
         threads.ParallelFor(n, 1, [&](int64_t first, int64_t last) {
           for (int64_t p = first; p < last; ++p) run(static_cast<int>(p), OneThread());
         });
