@@ -131,8 +131,8 @@ struct DeformConv {
     }
     c.threads().ParallelFor(offset_group * taps, 1, [&](int64_t begin, int64_t end) {
       Taps<T> point(int64_t{1} << axes);
-      TapBlock<T> block(int64_t{1} << axes);
-      constexpr int64_t kPoints = TapBlock<T>::kPoints;
+      constexpr int64_t kPoints = 512;
+      TapBlock<T> block(kPoints, int64_t{1} << axes);
       for (int64_t row = begin; row < end; ++row) {
         const int64_t g = row / taps, tap = row % taps;
         const T* offset = c.In(2).data<T>() + (n * offset_group * taps + row) * axes * places;

@@ -19,6 +19,17 @@ bool IsNonZero(const T& x) {
     return x != T(0);
 }
 
+/// Where n elements are not zero; how many. There is room for n.
+template <class T>
+int64_t Places(const T* x, int64_t n, int64_t* places) {
+  int64_t count = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    places[count] = i;
+    count += IsNonZero(x[i]);
+  }
+  return count;
+}
+
 }  // namespace
 
 /// The indices of elements that are not zero, one column each: [rank, count]. ONNX NonZero, since 13.
@@ -36,15 +47,12 @@ struct NonZero {
     std::vector<int64_t> places(run);
     VisitAll(x.dtype(), [&]<class T>() {
       const T* in = x.data<T>();
+      const int64_t size = x.size();
       int64_t total = 0, at = 0;
-      for (int64_t i = 0; i < x.size(); ++i) total += IsNonZero(in[i]);
+      for (int64_t i = 0; i < size; ++i) total += IsNonZero(in[i]);
       int64_t* out = c.Allocate(0, DType::kInt64, {shape.rank(), total}).template data<int64_t>();
-      for (int64_t begin = 0; begin < x.size(); begin += run) {
-        int64_t n = 0;
-        for (int64_t i = 0; i < std::min(run, x.size() - begin); ++i) {
-          places[n] = i;
-          n += IsNonZero(in[begin + i]);
-        }
+      for (int64_t begin = 0; begin < size; begin += run) {
+        const int64_t n = Places(in + begin, std::min(run, size - begin), places.data());
         for (int64_t j = 0; !by_row && j < n; ++j) places[j] += begin;
         int64_t row = begin / std::max<int64_t>(1, columns);
         for (int axis = shape.rank() - 1; axis >= 0; --axis) {

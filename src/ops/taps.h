@@ -66,8 +66,10 @@ class Taps {
 template <class C>
 class TapBlock {
  public:
-  static constexpr int64_t kPoints = 32;
-  explicit TapBlock(int64_t most) : most_(most), index_(most * kPoints), weight_(most * kPoints) {}
+  /// For so many points of at most so many taps.
+  TapBlock(int64_t points, int64_t most)
+      : most_(most), count_(points), square_(points), index_(most * points), weight_(most * points) {}
+  int64_t points() const { return static_cast<int64_t>(count_.size()); }
 
   void Set(int64_t p, const Taps<C>& taps) {
     count_[p] = taps.size();
@@ -97,8 +99,8 @@ class TapBlock {
 
  private:
   int64_t most_;
-  int64_t count_[kPoints] = {};
-  bool square_[kPoints] = {};
+  std::vector<int64_t> count_;
+  std::vector<uint8_t> square_;
   std::vector<int64_t> index_;
   std::vector<C> weight_;
 };
