@@ -240,6 +240,11 @@ class Recurrent::Direction {
           }
         }
       }
+      if (together && UnitsApart(end - begin, threads)) {
+        StepByUnits(begin, end, from, stride, threads);
+        WriteStep(step, begin, end);
+        continue;
+      }
       AddRecurrent(step, begin, end, from, stride, threads);
       for (int64_t b = begin; b < end; ++b) {
         if (TimeOf(step, b) < 0) continue;
@@ -255,6 +260,33 @@ class Recurrent::Direction {
         }
       }
       WriteStep(step, begin, end);
+    }
+  }
+
+  static constexpr int64_t kUnits = 64;  // of an LSTM that a thread takes together: whole panels of each gate
+  bool UnitsApart(int64_t m, const Threads& threads) const {
+    constexpr int64_t kWork = 1 << 17;  // multiplications worth a meeting of threads
+    const bool gates_apart = part_gates_.size() == 4 && !parts_.empty();
+    return threads.count() > 1 && gates_apart && usual_ && !c_.Has(7) && !r_.input_forget && m * gh_ * h_ >= kWork;
+  }
+
+  /// A step of LSTM cells, some units of all gates a thread, so that threads meet once.
+  void StepByUnits(int64_t begin, int64_t end, const T* from, int64_t stride, const Threads& threads) {
+    if constexpr (std::is_same_v<T, float>) {
+      float *gates = gates_ + begin * gh_, *hidden = &hidden_[begin * h_], *next = scratch_ + begin * gh_;
+      threads.ParallelFor(h_ / kUnits, 1, [&](int64_t first, int64_t last) {
+        const int64_t at = first * kUnits, n = (last - first) * kUnits;
+        for (int64_t gate = 0; gate < 4; ++gate) {
+          kernels::PackedMatrix units = Part(gate)->matrix();
+          units.data += at * units.k;
+          units.n = n;
+          const kernels::Epilogue e{.residual = from + gate * h_ + at, .residual_stride = stride};
+          kernels::Gemm(end - begin, hidden, h_, units, gates + gate * h_ + at, gh_, e, OneThread());
+        }
+        for (int64_t b = 0; b < end - begin; ++b)
+          kernels::LstmCells(gates + b * gh_ + at, h_, &cell_[(begin + b) * h_ + at], next + b * h_ + at, n);
+      });
+      std::copy_n(next, (end - begin) * h_, hidden);
     }
   }
 
@@ -340,15 +372,6 @@ class Recurrent::Direction {
         Product(m, parts[p] * h_, h_, hidden, R(p * parts[0]), Part(p), nullptr, from + at, stride, gates + at,
                 threads);
       };
-      // One meeting of threads a step where each gate by itself is no work for all of them.
-      constexpr int64_t kWork = 1 << 17, kWorkForAll = 1 << 20;  // multiplications
-      const int64_t work = m * gh_ * h_;
-      if (threads.count() > 1 && n > 1 && work >= kWork && (threads.count() <= n || work / n < kWorkForAll)) {
-        threads.ParallelFor(n, 1, [&](int64_t first, int64_t last) {
-          for (int64_t p = first; p < last; ++p) run(static_cast<int>(p), OneThread());
-        });
-        return;
-      }
       // Back and forth over R, so that what one step read last, and the cache still has, the next one reads first.
       for (int i = 0; i < n; ++i) run(step % 2 ? n - 1 - i : i, threads);
       return;
@@ -392,7 +415,7 @@ class Recurrent::Direction {
     T *in = row, *out = row + h_, *forget = row + 2 * h_, *fresh = row + 3 * h_, *cell = &cell_[b * h_],
       *hidden = &hidden_[b * h_];
     if constexpr (std::is_same_v<T, float>) {
-      if (usual_ && !c_.Has(7) && !r_.input_forget) return kernels::LstmCells(row, cell, hidden, h_);
+      if (usual_ && !c_.Has(7) && !r_.input_forget) return kernels::LstmCells(row, h_, cell, hidden, h_);
     }
     const T* p = c_.Has(7) ? c_.In(7).template data<T>() + d_ * 3 * h_ : nullptr;
     for (int64_t i = 0; p && i < h_; ++i) {

@@ -30,13 +30,14 @@ HWY_INLINE void ForEachVector(int64_t n, const F& f) {
   }
 }
 
-void LstmRange(const float* gates, float* cell, float* hidden, int64_t n) {
+void LstmRange(const float* gates, int64_t apart, float* cell, float* hidden, int64_t n) {
   const F32 d;
   ForEachVector(n, [&](const auto& load, const auto& store) HWY_ATTR {
-    const Vec in = Sigmoid(d, load(gates)), forget = Sigmoid(d, load(gates + 2 * n)), fresh = load(gates + 3 * n);
+    const Vec in = Sigmoid(d, load(gates)), forget = Sigmoid(d, load(gates + 2 * apart)),
+              fresh = load(gates + 3 * apart);
     const Vec c = hn::MulAdd(forget, load(cell), hn::Mul(in, Tanh(d, fresh)));
     store(c, cell);
-    store(hn::Mul(Sigmoid(d, load(gates + n)), Tanh(d, c)), hidden);
+    store(hn::Mul(Sigmoid(d, load(gates + apart)), Tanh(d, c)), hidden);
   });
 }
 
@@ -72,9 +73,9 @@ HWY_EXPORT(LstmRange);
 HWY_EXPORT(GruGatesRange);
 HWY_EXPORT(GruCellsRange);
 
-void LstmCells(const float* gates, float* cell, float* hidden, int64_t n) {
+void LstmCells(const float* gates, int64_t apart, float* cell, float* hidden, int64_t n) {
   ChooseTarget();
-  HWY_DYNAMIC_DISPATCH(LstmRange)(gates, cell, hidden, n);
+  HWY_DYNAMIC_DISPATCH(LstmRange)(gates, apart, cell, hidden, n);
 }
 
 void GruGates(float* update, float* reset, const float* hidden, float* reset_hidden, int64_t n) {

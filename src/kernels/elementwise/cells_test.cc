@@ -28,7 +28,7 @@ TEST(Cells, LstmIsItsDefinition) {
     const std::vector<float> gates = Numbers(4 * n, 1), before = Numbers(n, 2);
     ForEachTarget([&] {
       std::vector<float> cell = before, hidden(n + 1, -7);
-      LstmCells(gates.data(), cell.data(), hidden.data(), n);
+      LstmCells(gates.data(), n, cell.data(), hidden.data(), n);
       for (int64_t i = 0; i < n; ++i) {
         const double c = Sigmoid(gates[2 * n + i]) * before[i] + Sigmoid(gates[i]) * std::tanh(gates[3 * n + i]);
         ASSERT_NEAR(cell[i], c, 1e-6) << IsaName() << " n " << n << " at " << i;
