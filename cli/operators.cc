@@ -20,14 +20,23 @@ void PrintMarkdown(const std::vector<OperatorInfo>& all) {
       "Written by `slipway operators --markdown`; `tests/cli` fails where it is out of date. Opsets: the one that an "
       "operator\ncame with, and that of the form which the code knows; files of any opset from the first on are read, "
       "and older forms\nbecome the newest one. Types: those of the first input. The operators of ai.slipway are what "
-      "passes fuse others into.\n");
+      "passes fuse others into.\n\n"
+      "Fast path: the types that are computed in vectors, by a kernel that is compiled for each of the instruction "
+      "sets "
+      "named\nand chosen at run time; halves are float16 and bfloat16, computed in float. Other types, and operators "
+      "with none, are\nplain C++, which moves elements as fast as the compiler's own vectors do, and computes as the "
+      "specification reads.\n");
   std::string domain;
   for (const OperatorInfo& op : all) {
     if (op.domain != domain) {
       domain = op.domain;
-      fmt::print("\n## {}\n\n| operator | opsets | inputs | outputs | types |\n|---|---|---|---|---|\n", domain);
+      fmt::print(
+          "\n## {}\n\n| operator | opsets | inputs | outputs | types | fast path | instruction sets |\n"
+          "|---|---|---|---|---|---|---|\n",
+          domain);
     }
-    fmt::print("| {} | {} | {} | {} | {} |\n", op.name, Opsets(op), op.inputs, op.outputs, op.types);
+    fmt::print("| {} | {} | {} | {} | {} | {} | {} |\n", op.name, Opsets(op), op.inputs, op.outputs, op.types,
+               op.fast_path.empty() ? "plain" : op.fast_path, op.isas);
   }
 }
 
@@ -44,7 +53,9 @@ int Print(bool json, bool markdown) {
                       {"form", op.form},
                       {"inputs", op.inputs},
                       {"outputs", op.outputs},
-                      {"types", op.types}});
+                      {"types", op.types},
+                      {"fast_path", op.fast_path},
+                      {"instruction_sets", op.isas}});
     }
     PrintJson(list);
   } else {

@@ -1,5 +1,6 @@
 #include "kernels/fft.h"
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 
@@ -9,30 +10,52 @@ namespace {
 constexpr int64_t kLargestRadix = 13;
 
 /// exp(-2 pi i k / n).
-Complex Root(int64_t k, int64_t n) {
+template <class T>
+ComplexOf<T> Root(int64_t k, int64_t n) {
   const double angle = 2 * std::numbers::pi * static_cast<double>(k % n) / static_cast<double>(n);
-  return {std::cos(angle), -std::sin(angle)};
+  return {static_cast<T>(std::cos(angle)), static_cast<T>(-std::sin(angle))};
+}
+
+/// The factors of n up to kLargestRadix, in the order of the passes; `rest` is what they leave.
+std::vector<int64_t> Factors(int64_t n, int64_t& rest) {
+  std::vector<int64_t> factors;
+  for (; n % 4 == 0; n /= 4) factors.push_back(4);
+  if (n % 2 == 0) {
+    factors.insert(factors.begin(), 2);
+    n /= 2;
+  }
+  for (int64_t p = 3; p <= kLargestRadix; p += 2) {
+    for (; n % p == 0; n /= p) factors.push_back(p);
+  }
+  rest = n;
+  return factors;
 }
 
 }  // namespace
 
-Fft::Fft(int64_t n) : n_(n) {
-  int64_t rest = n;
-  for (int64_t p : {int64_t{4}, int64_t{2}, int64_t{3}, int64_t{5}, int64_t{7}, int64_t{11}, kLargestRadix}) {
-    for (; rest % p == 0; rest /= p) factors_.push_back(p);
-  }
+template <class T>
+bool FftOf<T>::HasSmallFactors(int64_t n) {
+  int64_t rest = 0;
+  Factors(n, rest);
+  return rest == 1;
+}
+
+template <class T>
+FftOf<T>::FftOf(int64_t n) : n_(n) {
+  int64_t rest = 0;
+  factors_ = Factors(n, rest);
   if (rest == 1) {
     roots_.resize(n);
-    for (int64_t k = 0; k < n; ++k) roots_[k] = Root(k, n);
+    for (int64_t k = 0; k < n; ++k) roots_[k] = Root<T>(k, n);
     return;
   }
   int64_t m = 1;
   while (m < 2 * n - 1) m *= 2;
-  convolution_ = std::make_unique<Fft>(m);
+  convolution_ = std::make_unique<FftOf>(m);
   chirp_.resize(n);
   // k^2 modulo 2 n, step by step: the square itself may not fit.
   for (int64_t k = 0, square = 0; k < n; ++k) {
-    chirp_[k] = Root(square, 2 * n);
+    chirp_[k] = Root<T>(square, 2 * n);
     square = (square + 2 * k + 1) % (2 * n);
   }
   std::vector<Complex> kernel(m), scratch(convolution_->scratch());
@@ -44,56 +67,101 @@ Fft::Fft(int64_t n) : n_(n) {
   convolution_->Run(kernel.data(), chirp_spectrum_.data(), scratch.data());
 }
 
-int64_t Fft::scratch() const { return convolution_ ? 2 * convolution_->size() : 0; }
+template <class T>
+int64_t FftOf<T>::scratch() const {
+  return convolution_ ? 3 * convolution_->size() : n_;
+}
 
-void Fft::Run(const Complex* in, Complex* out, Complex* scratch) const {
+template <class T>
+void FftOf<T>::Run(const Complex* in, Complex* out, Complex* scratch) const {
   if (convolution_) return Bluestein(in, out, scratch);
-  Mixed(in, 1, out, n_, 0);
-}
-
-void Fft::Mixed(const Complex* in, int64_t stride, Complex* out, int64_t n, size_t factor) const {
-  if (n == 1) {
-    out[0] = in[0];
+  if (factors_.empty()) {
+    std::copy_n(in, n_, out);
     return;
   }
-  const int64_t p = factors_[factor], m = n / p, step = n_ / n;
-  for (int64_t r = 0; r < p; ++r) Mixed(in + r * stride, stride * p, out + r * m, m, factor + 1);
-  if (p == 4) {
-    for (int64_t k = 0; k < m; ++k) {
-      const Complex a = out[k], b = out[m + k] * roots_[k * step], c = out[2 * m + k] * roots_[2 * k * step],
-                    d = out[3 * m + k] * roots_[3 * k * step];
-      const Complex even = a + c, odd = a - c, sum = b + d, turned = {b.im - d.im, d.re - b.re};
-      out[k] = even + sum;
-      out[m + k] = odd + turned;
-      out[2 * m + k] = even - sum;
-      out[3 * m + k] = odd - turned;
-    }
-    return;
-  }
-  Complex terms[kLargestRadix];
-  for (int64_t k = 0; k < m; ++k) {
-    for (int64_t r = 0; r < p; ++r) terms[r] = out[r * m + k] * roots_[r * k * step];
-    for (int64_t q = 0; q < p; ++q) {
-      Complex sum = terms[0];
-      for (int64_t r = 1; r < p; ++r) sum = sum + terms[r] * roots_[r * q % p * (n_ / p)];
-      out[q * m + k] = sum;
-    }
+  // Back and forth between the two, so that the last pass ends in `out`.
+  Complex *to = factors_.size() % 2 ? out : scratch, *other = factors_.size() % 2 ? scratch : out;
+  int64_t done = 1;
+  for (const int64_t radix : factors_) {
+    Pass(in, to, radix, done);
+    done *= radix;
+    in = to;
+    std::swap(to, other);
   }
 }
 
-void Fft::Bluestein(const Complex* in, Complex* out, Complex* scratch) const {
+/// Transforms of `radix` elements each, n / (radix * done) apart, and their turning for the passes to come.
+template <class T>
+void FftOf<T>::Pass(const Complex* in, Complex* out, int64_t radix, int64_t done) const {
+  const int64_t apart = n_ / (radix * done);
+  const auto turn = [&](const Complex& x, int64_t j, int64_t i) { return i == 0 ? x : x * roots_[j * done * i]; };
+  for (int64_t k = 0; k < done; ++k) {
+    const Complex* from = in + k * radix * apart;
+    Complex* to = out + k * apart;
+    const int64_t row = apart * done;  // from a result to the next
+    if (radix == 2) {
+      for (int64_t i = 0; i < apart; ++i) {
+        const Complex a = from[i], b = from[i + apart];
+        to[i] = a + b;
+        to[i + row] = turn(a - b, 1, i);
+      }
+    } else if (radix == 4) {
+      for (int64_t i = 0; i < apart; ++i) {
+        const Complex a = from[i], b = from[i + apart], c = from[i + 2 * apart], d = from[i + 3 * apart];
+        const Complex even = a + c, odd = a - c, sum = b + d, turned = {b.im - d.im, d.re - b.re};
+        to[i] = even + sum;
+        to[i + row] = turn(odd + turned, 1, i);
+        to[i + 2 * row] = turn(even - sum, 2, i);
+        to[i + 3 * row] = turn(odd - turned, 3, i);
+      }
+    } else {
+      const int64_t half = radix / 2, step = n_ / radix;
+      Complex sum[kLargestRadix / 2], difference[kLargestRadix / 2];
+      for (int64_t i = 0; i < apart; ++i) {
+        const Complex first = from[i];
+        Complex all = first;
+        for (int64_t m = 1; m <= half; ++m) {
+          const Complex a = from[i + m * apart], b = from[i + (radix - m) * apart];
+          sum[m - 1] = a + b;
+          difference[m - 1] = a - b;
+          all = all + sum[m - 1];
+        }
+        to[i] = all;
+        for (int64_t j = 1; j <= half; ++j) {
+          // The results j and radix - j have these parts, the one plus, the other minus i times the odd one.
+          Complex even = first + roots_[j * step].re * sum[0];
+          Complex odd = roots_[j * step].im * difference[0];
+          for (int64_t m = 2; m <= half; ++m) {
+            const Complex& root = roots_[j * m % radix * step];
+            even = even + root.re * sum[m - 1];
+            odd = odd + root.im * difference[m - 1];
+          }
+          const Complex turned = {-odd.im, odd.re};
+          to[i + j * row] = turn(even + turned, j, i);
+          to[i + (radix - j) * row] = turn(even - turned, radix - j, i);
+        }
+      }
+    }
+  }
+}
+
+template <class T>
+void FftOf<T>::Bluestein(const Complex* in, Complex* out, Complex* scratch) const {
   const int64_t m = convolution_->size();
   Complex *a = scratch, *b = scratch + m;
   for (int64_t k = 0; k < m; ++k) a[k] = k < n_ ? in[k] * chirp_[k] : Complex{};
-  convolution_->Run(a, b, nullptr);
+  convolution_->Run(a, b, scratch + 2 * m);
   // The inverse transform is the forward one of the conjugate, conjugated.
   for (int64_t k = 0; k < m; ++k) {
     const Complex product = b[k] * chirp_spectrum_[k];
     b[k] = {product.re, -product.im};
   }
-  convolution_->Run(b, a, nullptr);
-  const double scale = 1.0 / static_cast<double>(m);
+  convolution_->Run(b, a, scratch + 2 * m);
+  const T scale = 1 / static_cast<T>(m);
   for (int64_t k = 0; k < n_; ++k) out[k] = Complex{a[k].re * scale, -a[k].im * scale} * chirp_[k];
 }
+
+template class FftOf<float>;
+template class FftOf<double>;
 
 }  // namespace slipway::kernels

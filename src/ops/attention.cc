@@ -1,9 +1,10 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <optional>
 
 #include "core/dtype_visit.h"
-#include "kernels/attention/attention.h"
+#include "kernels/attention/attention_halves.h"
 #include "ops/in_float.h"
 #include "ops/shape_math.h"
 
@@ -73,7 +74,7 @@ struct Attention {
   int64_t left = -1;
   int64_t right = -1;
   int64_t qk_mode = 0;
-  int64_t precision = 1;  ///< a type at least as narrow as those that scores are computed in
+  std::optional<int64_t> precision;  ///< the type that the softmax of halves is computed in, else that of the queries
 
   static Attention Parse(const Attributes& a) {
     return {.q_heads = a.Int("q_num_heads", 0),
@@ -85,7 +86,7 @@ struct Attention {
             .left = a.Int("left_window_size", -1),
             .right = a.Int("right_window_size", -1),
             .qk_mode = a.Int("qk_matmul_output_mode", 0),
-            .precision = a.Int("softmax_precision", 1)};
+            .precision = a.Has("softmax_precision") ? std::optional(a.Int("softmax_precision", 1)) : std::nullopt};
   }
 
   void Infer(InferContext& c) const {
@@ -93,8 +94,11 @@ struct Attention {
     c.ExpectElem(2, kFloatTypes);
     if (left < -1 || right < -1) c.Fail("window sizes are {} and {}, but must be -1 or more.", left, right);
     if (qk_mode < 0 || qk_mode > 3) c.Fail("attribute 'qk_matmul_output_mode' is {}, but must be 0 to 3.", qk_mode);
-    if (const DType type = ToDType(c, precision, "softmax_precision"); !kFloatTypes.Has(type))
-      c.Fail("attribute 'softmax_precision' is {}, but must be {}.", Name(type), kFloatTypes.ToString());
+    if (precision) {
+      const DType type = ToDType(c, *precision, "softmax_precision");
+      if (!kFloatTypes.Has(type))
+        c.Fail("attribute 'softmax_precision' is {}, but must be {}.", Name(type), kFloatTypes.ToString());
+    }
     if (q_heads < 0 || kv_heads < 0)
       c.Fail("there are {} and {} heads, but neither may be negative.", q_heads, kv_heads);
     if (!(softcap >= 0)) c.Fail("attribute 'softcap' is {}, but must be 0 or above.", softcap);
@@ -150,7 +154,14 @@ struct Attention {
   }
 
   void Run(RunContext& c) const {
-    if (RunHalvesInFloat(c, [&](RunContext& in_float) { Run(in_float); })) return;
+    const DType type = c.In(0).dtype();
+    if (RunHalvesInFloat(c, [&](RunContext& in_float) { RunFloats(in_float, type); })) return;
+    RunFloats(c, type);
+  }
+
+ private:
+  /// `type` is that of the queries and keys, which are float or double here.
+  void RunFloats(RunContext& c, DType type) const {
     Sizes s = SizesOf(c);
     Tensor k = c.In(1), v = c.In(2);
     bool joined = false;
@@ -164,15 +175,15 @@ struct Attention {
       v = values;
       joined = true;
     }
-    if (c.In(0).dtype() == DType::kFloat && v.dtype() == DType::kFloat && !c.HasOut(3))
-      return RunFast(c, s, k, v, joined);
+    const bool halves = type == DType::kFloat16 || type == DType::kBFloat16;
+    if (c.In(0).dtype() == DType::kFloat && v.dtype() == DType::kFloat && (halves || !c.HasOut(3)))
+      return RunFast(c, s, k, v, joined, type);
     Visit(Types<float, double>{}, c.In(0).dtype(), "float or double", [&]<class T>() {
       Visit(Types<float, double>{}, v.dtype(), "float or double",
             [&]<class V>() { RunPlain<T, V>(c, s, k, v, joined); });
     });
   }
 
- private:
   void InferUnknown(InferContext& c) const {
     const SymbolicShape any;
     c.Out(0, c.Elem(0), c.HasRank(0) ? SymbolicShape::OfRank(c.Shape(0).rank()) : any);
@@ -227,7 +238,7 @@ struct Attention {
     return out;
   }
 
-  void RunFast(RunContext& c, const Sizes& s, const Tensor& k, const Tensor& v, bool joined) const {
+  void RunFast(RunContext& c, const Sizes& s, const Tensor& k, const Tensor& v, bool joined, DType type) const {
     Sizes kv = s;
     kv.flat = s.flat && !joined;
     kernels::AttentionArgs args{.batch = s.batch,
@@ -268,7 +279,12 @@ struct Attention {
         args.key_counts = counts.data();
       }
     }
-    kernels::Attention(args, c.threads());
+    if (type == DType::kFloat) return kernels::Attention(args, c.threads());
+    const kernels::HalfSteps steps{.type = type,
+                                   .softmax = precision ? static_cast<DType>(*precision) : type,
+                                   .kept = c.HasOut(3) ? c.Out(3).data<float>() : nullptr,
+                                   .stage = qk_mode};
+    kernels::AttentionInHalves(args, steps, c.threads());
   }
 
   /// Every form and type, one row of scores at a time.

@@ -140,7 +140,23 @@ template <class From, class To>
 void WideLoop(const void* from, void* to, int64_t n) {
   const From* x = static_cast<const From*>(from);
   To* y = static_cast<To*>(to);
-  for (int64_t i = 0; i < n; ++i) y[i] = Convert<To>(x[i]);
+  int64_t i = 0;
+  if constexpr (std::is_floating_point_v<From> && std::is_integral_v<To> && !std::is_same_v<To, bool>) {
+    constexpr int64_t kBlock = 64;
+    const From low = static_cast<From>(std::numeric_limits<To>::min());
+    const From high = std::ldexp(From(1), std::numeric_limits<To>::digits);
+    // Blocks of which all elements fit need no more than the conversion.
+    for (; i + kBlock <= n; i += kBlock) {
+      int outside = 0;
+      for (int64_t j = i; j < i + kBlock; ++j) outside |= !((x[j] >= low) & (x[j] < high));
+      if (outside) {
+        for (int64_t j = i; j < i + kBlock; ++j) y[j] = Convert<To>(x[j]);
+      } else {
+        for (int64_t j = i; j < i + kBlock; ++j) y[j] = static_cast<To>(x[j]);
+      }
+    }
+  }
+  for (; i < n; ++i) y[i] = Convert<To>(x[i]);
 }
 
 Loop WideLoopOf(DType from, DType to) {

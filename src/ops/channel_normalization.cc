@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/elementwise/unary.h"
 #include "kernels/reduce/normalize.h"
 #include "ops/in_float.h"
 #include "ops/indexing.h"
@@ -39,13 +40,19 @@ void ScaleChannels(const Tensor& x, Tensor& y, const Image& image, const std::ve
     });
     return;
   }
-  threads.ParallelFor(image.batch * image.channels, GrainFor(image.spatial * sizeof(T)),
-                      [&](int64_t begin, int64_t end) {
-                        for (int64_t p = begin; p < end; ++p) {
-                          const T a = scale[p % image.channels], b = shift[p % image.channels];
-                          for (int64_t i = p * image.spatial; i < (p + 1) * image.spatial; ++i) to[i] = from[i] * a + b;
-                        }
-                      });
+  threads.ParallelFor(
+      image.batch * image.channels, GrainFor(image.spatial * sizeof(T)), [&](int64_t begin, int64_t end) {
+        for (int64_t p = begin; p < end; ++p) {
+          const T a = scale[p % image.channels], b = shift[p % image.channels];
+          if constexpr (std::is_same_v<T, float>) {
+            static const Threads one(1);
+            const int64_t at = p * image.spatial;
+            kernels::UnaryFloat(kernels::UnaryOp::kLinear, from + at, to + at, image.spatial, a, b, one);
+            continue;
+          }
+          for (int64_t i = p * image.spatial; i < (p + 1) * image.spatial; ++i) to[i] = from[i] * a + b;
+        }
+      });
 }
 
 }  // namespace

@@ -1,7 +1,9 @@
 #include <complex>
+#include <functional>
 
 #include "core/dtype_visit.h"
 #include "kernels/elementwise/broadcast.h"
+#include "kernels/elementwise/compare.h"
 #include "ops/shape_math.h"
 
 namespace slipway {
@@ -17,6 +19,34 @@ void InferComparison(InferContext& c) {
 template <class T>
 auto Comparable(const T& x) -> std::conditional_t<std::is_arithmetic_v<T>, T, float> {
   return static_cast<std::conditional_t<std::is_arithmetic_v<T>, T, float>>(x);
+}
+
+/// The comparison that F, one of std's, stands for.
+template <class F>
+constexpr kernels::CompareOp kCompareOp =
+    std::is_same_v<F, std::equal_to<>>        ? kernels::CompareOp::kEqual
+    : std::is_same_v<F, std::greater<>>       ? kernels::CompareOp::kGreater
+    : std::is_same_v<F, std::greater_equal<>> ? kernels::CompareOp::kGreaterOrEqual
+    : std::is_same_v<F, std::less<>>          ? kernels::CompareOp::kLess
+                                              : kernels::CompareOp::kLessOrEqual;
+
+/// Compares numbers: those of 32 and 64 bits by vectors.
+template <class T, class F>
+void CompareNumbers(RunContext& c) {
+  const kernels::BroadcastPlan plan(c.In(0).shape(), c.In(1).shape());
+  const T *a = c.In(0).data<T>(), *b = c.In(1).data<T>();
+  bool* y = c.Out(0).data<bool>();
+  if constexpr (std::is_same_v<T, float> || std::is_same_v<T, double> || std::is_same_v<T, int32_t> ||
+                std::is_same_v<T, int64_t>) {
+    const int64_t a_step = plan.form() != kernels::BroadcastForm::kScalarA,
+                  b_step = plan.form() != kernels::BroadcastForm::kScalarB;
+    kernels::ForEachBroadcastRow(plan, c.threads(), [&](int64_t a_at, int64_t b_at, int64_t y_at, int64_t n) {
+      kernels::CompareRow(kCompareOp<F>, a + a_at, a_step, b + b_at, b_step, y + y_at, n);
+    });
+  } else {
+    const auto compare = [](T x, T z) { return F()(Comparable(x), Comparable(z)); };
+    kernels::BroadcastBinary(plan, a, b, y, compare, c.threads());
+  }
 }
 
 template <class T, class F>
@@ -58,7 +88,7 @@ struct Equal {
     if (type == DType::kString)
       return Compare<std::string>(c, [](const std::string& a, const std::string& b) { return a == b; });
     if (type == DType::kBool) return Compare<uint8_t>(c, [](uint8_t a, uint8_t b) { return a == b; });
-    VisitNumeric(type, [&]<class T>() { Compare<T>(c, [](T a, T b) { return Comparable(a) == Comparable(b); }); });
+    VisitNumeric(type, [&]<class T>() { CompareNumbers<T, std::equal_to<>>(c); });
   }
 };
 extern const OpDef kEqual =
@@ -75,8 +105,7 @@ struct Ordering {
     });
   }
   void Run(RunContext& c) const {
-    VisitNumeric(c.In(0).dtype(),
-                 [&]<class T>() { Compare<T>(c, [](T a, T b) { return F()(Comparable(a), Comparable(b)); }); });
+    VisitNumeric(c.In(0).dtype(), [&]<class T>() { CompareNumbers<T, F>(c); });
   }
 };
 

@@ -137,11 +137,17 @@ struct ConvTranspose {
     const Shape &x = c.In(0).shape(), &w = c.In(1).shape(), &y = c.Out(0).shape();
     const int64_t group_c = x[1] / group, group_oc = w[1], taps = w.SizeFrom(2), pixels = x.SizeFrom(2),
                   out_pixels = y.SizeFrom(2);
-    const int64_t rows = group_oc * taps;
+    const int64_t rows = group_oc * taps, width = w.Back(0);
+    // Two taps side by side fill a row at stride 2.
+    const bool paired = At(strides, w.rank() - 3, 1) == 2 && At(dilations, w.rank() - 3, 1) == 1;
     auto* turned = static_cast<T*>(c.Scratch(sizeof(T) * (c.In(1).size() + rows * pixels + 16)));
     T* columns = turned + c.In(1).size();
     for (int64_t g = 0; g < group; ++g) {
       const T* from = c.In(1).data<T>() + g * group_c * rows;
+      if constexpr (std::is_same_v<T, float>) {
+        kernels::TransposeMatrices(from, 1, group_c, rows, turned + g * rows * group_c, c.threads());
+        continue;
+      }
       for (int64_t r = 0; r < rows; ++r) {
         for (int64_t k = 0; k < group_c; ++k) turned[(g * rows + r) * group_c + k] = from[k * rows + r];
       }
@@ -155,16 +161,22 @@ struct ConvTranspose {
             const int64_t channel = g * group_oc + o;
             T* to = c.Out(0).data<T>() + (n * y[1] + channel) * out_pixels;
             std::fill_n(to, out_pixels, c.Has(2) ? c.In(2).data<T>()[channel] : T{0});
-            for (int64_t t = 0; t < taps; ++t) AddTap(columns + (o * taps + t) * pixels, t, x, w, y, to);
+            for (int64_t t = 0; t < taps; ++t) {
+              const T* from = columns + (o * taps + t) * pixels;
+              const bool pair = paired && t % width + 1 < width;
+              AddTap(from, pair ? from + pixels : nullptr, t, x, w, y, to);
+              t += pair;
+            }
           }
         });
       }
     }
   }
 
-  /// Adds one tap's products, one a pixel of the input, to where they fall in the output.
+  /// Adds one tap's products, one a pixel of the input, to where they fall in the output; where there are any, those of
+  /// the tap to its right, too.
   template <class T>
-  void AddTap(const T* from, int64_t tap, const Shape& x, const Shape& w, const Shape& y, T* to) const {
+  void AddTap(const T* from, const T* right, int64_t tap, const Shape& x, const Shape& w, const Shape& y, T* to) const {
     const int rank = x.rank() - 2;
     std::vector<int64_t> shift(rank), index(rank, 0);
     for (int i = rank - 1; i >= 0; --i) {
@@ -174,10 +186,14 @@ struct ConvTranspose {
     }
     const int64_t width = x[rank + 1], stride = At(strides, rank - 1, 1), last = shift[rank - 1];
     // The pixels of a row that fall inside.
-    const int64_t first = last >= 0 ? 0 : (-last + stride - 1) / stride;
-    const int64_t end = std::min(width, last >= y[rank + 1] ? int64_t{0} : (y[rank + 1] - 1 - last) / stride + 1);
+    const auto first_of = [&](int64_t at) { return at >= 0 ? 0 : (-at + stride - 1) / stride; };
+    const auto end_of = [&](int64_t at) {
+      return std::min(width, at >= y[rank + 1] ? int64_t{0} : (y[rank + 1] - 1 - at) / stride + 1);
+    };
+    const int64_t first = first_of(last), end = end_of(last), right_first = first_of(last + 1),
+                  right_end = end_of(last + 1);
     const int64_t rows = x.SizeFrom(2) / std::max<int64_t>(1, width);
-    for (int64_t r = 0; r < rows; ++r, from += width) {
+    for (int64_t r = 0; r < rows; ++r, from += width, right += right ? width : 0) {
       int64_t offset = 0;
       bool inside = true;
       for (int i = 0; i < rank - 1; ++i) {
@@ -187,10 +203,30 @@ struct ConvTranspose {
       }
       if (inside) {
         T* row = to + offset * y[rank + 1] + last;
-        for (int64_t i = first; i < end; ++i) row[i * stride] += from[i];
+        if (!right) {
+          for (int64_t i = first; i < end; ++i) row[i * stride] += from[i];
+        } else {
+          AddPair(from, first, end, right, right_first, right_end, row);
+        }
       }
       for (int i = rank - 2; i >= 0 && ++index[i] == x[i + 2]; --i) index[i] = 0;
     }
+  }
+
+  /// row[2 i] += a[i] and row[2 i + 1] += b[i] where i lies in the one range and the other.
+  template <class T>
+  static void AddPair(const T* a, int64_t a_begin, int64_t a_end, const T* b, int64_t b_begin, int64_t b_end, T* row) {
+    const int64_t begin = std::max(a_begin, b_begin), end = std::max(begin, std::min(a_end, b_end));
+    for (int64_t i = a_begin; i < std::min(begin, a_end); ++i) row[2 * i] += a[i];
+    for (int64_t i = b_begin; i < std::min(begin, b_end); ++i) row[2 * i + 1] += b[i];
+#pragma GCC ivdep
+    for (int64_t i = begin; i < end; ++i) {
+      const T even = row[2 * i] + a[i], odd = row[2 * i + 1] + b[i];
+      row[2 * i] = even;
+      row[2 * i + 1] = odd;
+    }
+    for (int64_t i = std::max(end, a_begin); i < a_end; ++i) row[2 * i] += a[i];
+    for (int64_t i = std::max(end, b_begin); i < b_end; ++i) row[2 * i + 1] += b[i];
   }
 };
 extern const OpDef kConvTranspose = Define<ConvTranspose>(

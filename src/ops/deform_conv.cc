@@ -121,29 +121,41 @@ struct DeformConv {
     const auto at = [](const std::vector<int64_t>& list, int i, int64_t otherwise) {
       return list.empty() ? otherwise : list[i];
     };
+    std::vector<int64_t> base(axes * places);  // where a window begins, by axis
+    for (int64_t p = 0; p < places; ++p) {
+      int64_t rest = p;
+      for (int i = axes - 1; i >= 0; --i) {
+        base[i * places + p] = rest % out[i + 2] * at(window.strides, i, 1) - at(window.pads, i, 0);
+        rest /= out[i + 2];
+      }
+    }
     c.threads().ParallelFor(offset_group * taps, 1, [&](int64_t begin, int64_t end) {
-      Taps<T> points(int64_t{1} << axes);
+      Taps<T> point(int64_t{1} << axes);
+      constexpr int64_t kPoints = 512;
+      TapBlock<T> block(kPoints, int64_t{1} << axes);
       for (int64_t row = begin; row < end; ++row) {
         const int64_t g = row / taps, tap = row % taps;
         const T* offset = c.In(2).data<T>() + (n * offset_group * taps + row) * axes * places;
         const T* mask = c.Has(4) ? c.In(4).data<T>() + (n * offset_group * taps + row) * places : nullptr;
-        for (int64_t p = 0; p < places; ++p) {
-          points.Start();
-          int64_t place_step = places, tap_step = taps;
-          for (int i = 0; i < axes; ++i) {
-            place_step /= out[i + 2];
-            tap_step /= kernel[i + 2];
-            const int64_t base = p / place_step % out[i + 2] * at(window.strides, i, 1) - at(window.pads, i, 0) +
-                                 tap / tap_step % kernel[i + 2] * at(window.dilations, i, 1);
-            points.AddLinear(in[i + 2], static_cast<T>(base) + offset[i * places + p]);
+        std::vector<int64_t> shift(axes);
+        int64_t rest = tap;
+        for (int i = axes - 1; i >= 0; --i) {
+          shift[i] = rest % kernel[i + 2] * at(window.dilations, i, 1);
+          rest /= kernel[i + 2];
+        }
+        for (int64_t first = 0; first < places; first += kPoints) {
+          const int64_t count = std::min(kPoints, places - first);
+          for (int64_t p = first; p < first + count; ++p) {
+            point.Start();
+            for (int i = 0; i < axes; ++i)
+              point.AddLinear(in[i + 2], static_cast<T>(base[i * places + p] + shift[i]) + offset[i * places + p]);
+            point.Finish();
+            block.Set(p - first, point);
           }
-          points.Finish();
           for (int64_t k = g * share; k < (g + 1) * share; ++k) {
-            T sum = 0;
-            for (int64_t i = 0; i < points.size(); ++i) {
-              sum += points.weight(i) * x[k * image + points.index(i)];
-            }
-            columns[(k * taps + tap) * places + p] = mask ? sum * mask[p] : sum;
+            T* to = columns + (k * taps + tap) * places + first;
+            block.Sample(x + k * image, count, to);
+            for (int64_t p = 0; mask && p < count; ++p) to[p] *= mask[first + p];
           }
         }
       }

@@ -11,9 +11,10 @@ namespace {
 using kernels::Complex;
 
 /// A transform's memory, for one thread.
+template <class R>
 struct Buffers {
-  std::vector<Complex> in, out, scratch;
-  explicit Buffers(const kernels::Fft& fft) : in(fft.size()), out(fft.size()), scratch(fft.scratch()) {}
+  std::vector<kernels::ComplexOf<R>> in, out, scratch;
+  explicit Buffers(const kernels::FftOf<R>& fft) : in(fft.size()), out(fft.size()), scratch(fft.scratch()) {}
 };
 
 /// Halves by way of float.
@@ -86,31 +87,38 @@ struct DFT {
 
   void Run(RunContext& c) const {
     if (c.Out(0).size() == 0) return;
-    VisitFloat(c.In(0).dtype(), [&]<class T>() { RunTyped<T>(c); });
+    const Shape& in = c.In(0).shape();
+    const int axis = ModAxis(c.Has(2) ? *c.In(2).data<int64_t>() : -2, in.rank());
+    int64_t n = c.Out(0).shape()[axis];
+    if (onesided && !inverse) n = c.Has(1) ? ToInts(c.In(1))[0] : in[axis];
+    VisitFloat(c.In(0).dtype(), [&]<class T>() {
+      // Complex numbers as NumPy has them, in their own precision and with the same sums.
+      const bool in_float =
+          !std::is_same_v<T, double> && in.Back(0) == 2 && !onesided && kernels::Fft::HasSmallFactors(n);
+      in_float ? RunTyped<T, float>(c, axis, n) : RunTyped<T, double>(c, axis, n);
+    });
   }
 
  private:
-  template <class T>
-  void RunTyped(RunContext& c) const {
+  /// Transforms of n along the axis, computed in R.
+  template <class T, class R>
+  void RunTyped(RunContext& c, int axis, int64_t n) const {
     const Shape &in = c.In(0).shape(), &out = c.Out(0).shape();
-    const int axis = ModAxis(c.Has(2) ? *c.In(2).data<int64_t>() : -2, in.rank());
     const int64_t parts = in.Back(0), out_parts = out.Back(0), have = in[axis], give = out[axis];
-    int64_t n = give;
-    if (onesided && !inverse) n = c.Has(1) ? ToInts(c.In(1))[0] : have;
-    const kernels::Fft fft(n);
+    const kernels::FftOf<R> fft(n);
     const int64_t inner = in.SizeFrom(axis + 1) / parts, lines = in.SizeTo(axis) * inner;
     // Half a spectrum holds the frequencies from 0 to n / 2.
     const int64_t read = std::min(have, inverse && onesided ? n / 2 + 1 : n);
-    const double scale = inverse ? 1.0 / static_cast<double>(n) : 1;
+    const R scale = inverse ? 1 / static_cast<R>(n) : 1;
     c.threads().ParallelFor(lines, GrainFor(n * 64), [&](int64_t begin, int64_t end) {
-      Buffers b(fft);
+      Buffers<R> b(fft);
       for (int64_t line = begin; line < end; ++line) {
         const int64_t outer = line / inner, at = line % inner;
         const T* from = c.In(0).data<T>() + (outer * have * inner + at) * parts;
-        std::fill(b.in.begin(), b.in.end(), Complex{});
+        std::fill(b.in.begin(), b.in.end(), kernels::ComplexOf<R>{});
         for (int64_t i = 0; i < read; ++i) {
           const T* element = from + i * inner * parts;
-          b.in[i] = {ToDouble(element[0]), parts == 2 ? ToDouble(element[1]) : 0};
+          b.in[i] = {static_cast<R>(ToDouble(element[0])), parts == 2 ? static_cast<R>(ToDouble(element[1])) : 0};
           // The inverse is the conjugate's transform, conjugated.
           if (inverse) b.in[i].im = -b.in[i].im;
         }
@@ -127,7 +135,8 @@ struct DFT {
   }
 
   /// The other half of a real signal's spectrum. The frequencies 0 and n / 2 are real.
-  static void Mirror(std::vector<Complex>& x, int64_t n) {
+  template <class R>
+  static void Mirror(std::vector<kernels::ComplexOf<R>>& x, int64_t n) {
     x[0].im = 0;
     if (n % 2 == 0) x[n / 2].im = 0;
     for (int64_t i = 1; i < n - i; ++i) x[n - i] = {x[i].re, -x[i].im};
@@ -191,7 +200,7 @@ struct STFT {
     // Two frames of real numbers are one of complex numbers: they part by symmetry.
     const int64_t together = parts == 1 ? 2 : 1, pairs = (frames + together - 1) / together;
     c.threads().ParallelFor(in[0] * pairs, GrainFor(n * 64), [&](int64_t begin, int64_t end) {
-      Buffers b(fft);
+      Buffers<double> b(fft);
       for (int64_t p = begin; p < end; ++p) {
         const int64_t batch = p / pairs, frame = p % pairs * together;
         const bool two = together == 2 && frame + 1 < frames;

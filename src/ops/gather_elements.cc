@@ -32,7 +32,7 @@ struct GatherElements {
     const int64_t size = x.shape()[at], columns = indices.shape().Back(0);
     if (indices.size() == 0) return;
     auto strides = kernels::DenseStrides(x.shape());
-    const int64_t step = strides[at], column_step = at == rank - 1 ? 0 : 1;
+    const int64_t step = strides[at];
     std::vector<kernels::Axis<1>> rows;
     for (int i = 0; i + 1 < rank; ++i) rows.push_back({indices.shape()[i], {i == at ? 0 : strides[i]}});
     VisitBySize(x.dtype(), [&]<class T>() {
@@ -43,10 +43,24 @@ struct GatherElements {
         c.threads().ParallelFor(
             indices.size() / columns, GrainFor(columns * sizeof(T)), [&](int64_t begin, int64_t end) {
               kernels::ForEachOffset<1>(rows, begin, end, [&](int64_t row, const std::array<int64_t, 1>& base) {
-                for (int64_t j = 0; j < columns; ++j) {
-                  const int64_t i = CheckedIndex(c, index[row * columns + j], size);
-                  to[row * columns + j] = from[base[0] + i * step + j * column_step];
+                const I* places = index + row * columns;
+                if (size == 0) CheckedIndex(c, places[0], size);
+                bool outside = false;
+                // What is outside reads the first element, and is told of afterwards: no branch in the loop.
+                const auto index_of = [&](int64_t j) {
+                  const int64_t index = places[j], i = index + (size & (index >> 63));
+                  const bool past = static_cast<uint64_t>(i) >= static_cast<uint64_t>(size);
+                  outside |= past;
+                  return past ? 0 : i;
+                };
+                const T* line = from + base[0];
+                T* out = to + row * columns;
+                if (at == rank - 1) {
+                  for (int64_t j = 0; j < columns; ++j) out[j] = line[index_of(j)];
+                } else {
+                  for (int64_t j = 0; j < columns; ++j) out[j] = line[index_of(j) * step + j];
                 }
+                for (int64_t j = 0; outside && j < columns; ++j) CheckedIndex(c, places[j], size);
               });
             });
       });

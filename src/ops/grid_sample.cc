@@ -103,6 +103,9 @@ struct GridSample {
     const int64_t blocks = (points + kPoints - 1) / kPoints;
     int64_t most = 1;
     for (int i = 0; i < axes; ++i) most *= mode == SampleMode::kNearest ? 1 : mode == SampleMode::kLinear ? 2 : 4;
+    if constexpr (std::is_same_v<T, C>) {
+      if (mode != SampleMode::kNearest) return RunBlocks<G, T>(c, most);
+    }
     c.threads().ParallelFor(
         shape[0] * blocks, GrainFor(kPoints * most * channels * 4), [&](int64_t begin, int64_t end) {
           std::vector<Taps<C>> taps(kPoints, Taps<C>(most));
@@ -117,6 +120,28 @@ struct GridSample {
             }
           }
         });
+  }
+
+  /// The same by large blocks of points, so that a channel's pixels are read while they are near, wherever points lie.
+  template <class G, class T>
+  void RunBlocks(RunContext& c, int64_t most) const {
+    const Shape &shape = c.In(0).shape(), &out = c.Out(0).shape();
+    const int64_t axes = shape.rank() - 2, channels = shape[1], image = shape.SizeFrom(2), points = out.SizeFrom(2);
+    const int64_t size = std::clamp<int64_t>(points / (4 * c.threads().count()), 32, 2048);
+    const int64_t blocks = (points + size - 1) / size;
+    c.threads().ParallelFor(shape[0] * blocks, 1, [&](int64_t begin, int64_t end) {
+      Taps<T> taps(most);
+      TapBlock<T> block(size, most);
+      for (int64_t b = begin; b < end; ++b) {
+        const int64_t n = b / blocks, first = b % blocks * size, count = std::min(size, points - first);
+        for (int64_t p = 0; p < count; ++p) {
+          Find(shape, c.In(1).data<G>() + (n * points + first + p) * axes, taps);
+          block.Set(p, taps);
+        }
+        for (int64_t k = n * channels; k < (n + 1) * channels; ++k)
+          block.Sample(c.In(0).data<T>() + k * image, count, c.Out(0).data<T>() + k * points + first);
+      }
+    });
   }
 
   template <class T, class C>

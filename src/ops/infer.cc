@@ -131,8 +131,12 @@ void FillInferInputs(InferContext& c, const KnownInts* ints) {
 namespace {
 
 /// What a rule found, tightened by what the file declared: a declared number or symbol replaces a size not known.
-/// The two contradicting one another is an error; a declared rank or symbol never overrules a rule's number.
-void Merge(const Graph& graph, const Node& node, const std::string& value_name, const Type& declared, Type& found) {
+/// The two contradicting one another is an error, but for the shape of a graph's output, which some converters declare
+/// without looking (a forest of several targets as [N, 1]): there the rule is believed. A declared rank or symbol never
+/// overrules a rule's number.
+void Merge(const Graph& graph, const Node& node, ValueId value, const Type& declared, Type& found) {
+  const std::string& value_name = graph.value(value).name;
+  const bool is_output = std::find(graph.outputs.begin(), graph.outputs.end(), value) != graph.outputs.end();
   auto clash = [&] {
     throw Error(Code::kBadGraph, fmt::format("{}: gives '{}' as {}, but the file declares it {}.", node.Describe(graph),
                                              value_name, found.ToString(), declared.ToString()));
@@ -150,10 +154,11 @@ void Merge(const Graph& graph, const Node& node, const std::string& value_name, 
     found.shape = declared.shape;
     return;
   }
-  if (declared.shape.rank() != found.shape.rank()) clash();
+  bool agree = declared.shape.rank() == found.shape.rank();
+  for (int i = 0; agree && i < found.shape.rank(); ++i) agree = !found.shape[i].Differs(declared.shape[i]);
+  if (!agree) return is_output ? void() : clash();
   for (int i = 0; i < found.shape.rank(); ++i) {
     const Dim& d = declared.shape[i];
-    if (found.shape[i].Differs(d)) clash();
     if (!found.shape[i].is_const() && (d.is_const() || found.shape[i].ToString().starts_with("?"))) found.shape[i] = d;
   }
 }
@@ -197,7 +202,7 @@ void InferInto(Graph& graph, NodeId id, KnownInts& ints) {
     const ValueId v = node.outputs[i];
     if (v == kNone) continue;
     Graph::ValueInfo& info = graph.value(v);
-    Merge(graph, node, info.name, info.type, c.out_types[i]);
+    Merge(graph, node, v, info.type, c.out_types[i]);
     info.type = std::move(c.out_types[i]);
     ints[v] = std::move(c.out_ints[i]);
   }

@@ -4,6 +4,7 @@
 
 #include "core/dtype_visit.h"
 #include "kernels/conv/layout.h"
+#include "kernels/gemm/double_gemm.h"
 #include "ops/epilogue.h"
 #include "ops/in_float.h"
 
@@ -126,8 +127,7 @@ void MatrixProduct::RunFloat(RunContext& c, const Tensor& a, const Tensor& b, Te
 template <class T>
 void MatrixProduct::RunTyped(RunContext& c, const Tensor& a, const Tensor& b, Tensor& y) const {
   // Unsigned arithmetic wraps; signed overflow would be undefined.
-  using U = std::conditional_t<std::is_floating_point_v<T>, T,
-                               std::make_unsigned_t<std::conditional_t<std::is_floating_point_v<T>, int, T>>>;
+  using U = std::make_unsigned_t<T>;
   const ProductSizes s(a.shape(), b.shape(), trans_a, trans_b);
   const bool ta = trans_a && a.shape().rank() > 1, tb = trans_b && b.shape().rank() > 1;
   c.threads().ParallelFor(s.batch * s.m, 1 + 65536 / (1 + s.n * s.k), [&](int64_t begin, int64_t end) {
@@ -144,9 +144,26 @@ void MatrixProduct::RunTyped(RunContext& c, const Tensor& a, const Tensor& b, Te
   });
 }
 
+void MatrixProduct::RunDouble(RunContext& c, const Tensor& a, const Tensor& b, Tensor& y) const {
+  ProductSizes s(a.shape(), b.shape(), trans_a, trans_b);
+  const bool ta = trans_a && a.shape().rank() > 1, tb = trans_b && b.shape().rank() > 1;
+  const bool one_b = s.one_b() && !ta;
+  if (one_b) {
+    s.m *= s.batch;
+    s.batch = 1;
+  }
+  for (int64_t i = 0; i < s.batch; ++i) {
+    const double* left = a.data<double>() + (one_b ? 0 : MatrixOffset(s.a, s.out, i, s.m * s.k));
+    const double* right = b.data<double>() + (one_b ? 0 : MatrixOffset(s.b, s.out, i, s.k * s.n));
+    kernels::DoubleGemm(s.m, s.n, s.k, {left, ta ? 1 : s.k, ta ? s.m : 1}, {right, tb ? 1 : s.n, tb ? s.k : 1},
+                        y.data<double>() + i * s.m * s.n, s.n, c.threads());
+  }
+}
+
 void MatrixProduct::RunPlain(RunContext& c, const Tensor& a, const Tensor& b, Tensor& y) const {
   if (y.size() == 0) return;
-  Visit(Types<double, uint32_t, uint64_t, int32_t, int64_t>{}, y.dtype(), "a float or an integer of 32 or 64 bits",
+  if (y.dtype() == DType::kDouble) return RunDouble(c, a, b, y);
+  Visit(Types<uint32_t, uint64_t, int32_t, int64_t>{}, y.dtype(), "a float or an integer of 32 or 64 bits",
         [&]<class T>() { RunTyped<T>(c, a, b, y); });
 }
 

@@ -38,6 +38,7 @@ class MatrixProduct {
   void RunPlain(RunContext& c, const Tensor& a, const Tensor& b, Tensor& y) const;
 
  private:
+  void RunDouble(RunContext& c, const Tensor& a, const Tensor& b, Tensor& y) const;
   template <class T>
   void RunTyped(RunContext& c, const Tensor& a, const Tensor& b, Tensor& y) const;
 

@@ -2,8 +2,7 @@
 #include <limits>
 
 #include "core/dtype_visit.h"
-#include "kernels/conv/layout.h"
-#include "kernels/conv/pool.h"
+#include "kernels/conv/pool_planes.h"
 #include "ops/in_float.h"
 #include "ops/windows.h"
 
@@ -61,20 +60,6 @@ kernels::PoolShape ShapeFor(const WindowAttributes& w, const Shape& x, const Sha
   s.pad_top = w.PadBegin(0, s.h, s.oh);
   s.pad_bottom = w.PadEnd(0, s.h, s.oh);
   return s;
-}
-
-/// Runs a channels-last kernel on images of either layout.
-template <class Kernel>
-void RunChannelsLast(RunContext& c, const WindowAttributes& w, bool channels_last, const Kernel& kernel) {
-  const Tensor& x = c.In(0);
-  Tensor& y = c.Out(0);
-  const kernels::PoolShape s = ShapeFor(w, x.shape(), y.shape(), channels_last);
-  if (channels_last) return kernel(x.data<float>(), s, y.data<float>());
-  auto* in = static_cast<float*>(c.Scratch((x.size() + y.size()) * sizeof(float)));
-  float* out = in + x.size();
-  kernels::ToChannelsLast(x.data<float>(), s.n, s.c, s.h * s.w, in, c.threads());
-  kernel(in, s, out);
-  kernels::ToChannelsFirst(out, s.n, s.c, s.oh * s.ow, y.data<float>(), c.threads());
 }
 
 int64_t ParseP(const Attributes& a) {
@@ -140,9 +125,10 @@ struct MaxPool : WindowPool {
     const WindowAttributes w = For(c);
     const Tensor& x = c.In(0);
     if (x.dtype() == DType::kFloat && x.shape().rank() <= 4 && !c.HasOut(1)) {
-      return RunChannelsLast(c, w, channels_last, [&](const float* in, const kernels::PoolShape& s, float* out) {
-        kernels::MaxPool(in, s, out, c.threads());
-      });
+      const kernels::PoolShape s = ShapeFor(w, x.shape(), c.Out(0).shape(), channels_last);
+      float* y = c.Out(0).data<float>();
+      if (channels_last) return kernels::MaxPool(x.data<float>(), s, y, c.threads());
+      return kernels::MaxPoolPlanes(x.data<float>(), s.n * s.c, s, y, c.threads());
     }
     Visit(Types<float, double, int8_t, uint8_t>{}, x.dtype(), "float, double, int8 or uint8",
           [&]<class T>() { RunPlain<T>(c, w); });
@@ -198,9 +184,10 @@ struct AveragePool : WindowPool {
     const WindowAttributes w = For(c);
     const Tensor& x = c.In(0);
     if (x.dtype() == DType::kFloat && x.shape().rank() <= 4) {
-      return RunChannelsLast(c, w, channels_last, [&](const float* in, const kernels::PoolShape& s, float* out) {
-        kernels::AveragePool(in, s, count_padding, out, c.threads());
-      });
+      const kernels::PoolShape s = ShapeFor(w, x.shape(), c.Out(0).shape(), channels_last);
+      float* y = c.Out(0).data<float>();
+      if (channels_last) return kernels::AveragePool(x.data<float>(), s, count_padding, y, c.threads());
+      return kernels::AveragePoolPlanes(x.data<float>(), s.n * s.c, s, count_padding, y, c.threads());
     }
     Visit(Types<float, double>{}, x.dtype(), "float or double", [&]<class T>() {
       const Shape &xs = x.shape(), &ys = c.Out(0).shape();

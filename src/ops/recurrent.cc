@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/dtype_visit.h"
+#include "kernels/elementwise/cells.h"
 #include "kernels/elementwise/unary.h"
 #include "ops/in_float.h"
 
@@ -44,6 +45,8 @@ const Known& Find(std::string_view name) {
 }
 
 }  // namespace
+
+bool CellActivation::Is(std::string_view known) const { return Find(name).name == known; }
 
 template <class T>
 void CellActivation::Apply(T* x, int64_t n) const {
@@ -144,7 +147,7 @@ bool Recurrent::Prepack(int input, const InferContext& c, const kernels::Packing
       continue;
     }
     packed_r.emplace_back();
-    for (int part : Parts()) {
+    for (int part : Parts(rows / gates())) {
       const int64_t part_rows = rows / gates() * part;
       packed_r.back().emplace_back().Pack(from, columns, part_rows, 1, columns, packing);
       if (from) from += part_rows * columns;
@@ -157,7 +160,13 @@ bool Recurrent::Prepack(int input, const InferContext& c, const kernels::Packing
 template <class T>
 class Recurrent::Direction {
  public:
-  Direction(const Recurrent& r, RunContext& c, int d)
+  /// Elements of scratch memory.
+  static int64_t Memory(const Recurrent& r, const RunContext& c) {
+    const Shape& x = c.In(0).shape();
+    return (x[0] * x[1] + 2 * x[r.batch_first ? 0 : 1]) * r.gates() * c.In(2).shape()[2];
+  }
+
+  Direction(const Recurrent& r, RunContext& c, int d, T* memory)
       : r_(r),
         c_(c),
         d_(d),
@@ -167,7 +176,13 @@ class Recurrent::Direction {
         seq_(c.In(0).shape()[r.batch_first ? 1 : 0]),
         batch_(c.In(0).shape()[r.batch_first ? 0 : 1]),
         backwards_(r.reverse || d == 1),
-        act_(&r.activations[d * r.per_direction()]) {
+        act_(&r.activations[d * r.per_direction()]),
+        part_gates_(r.Parts(h_)),
+        projected_(memory),
+        gates_(memory + seq_ * batch_ * gh_),
+        scratch_(gates_ + batch_ * gh_) {
+    usual_ = r.clip <= 0 && r.cell != Cell::kRnn;
+    for (int i = 0; i < r.per_direction(); ++i) usual_ &= act_[i].Is(i == 0 ? "Sigmoid" : "Tanh");
     ReadBiases();
     hidden_ = State(5);
     cell_ = State(6);
@@ -183,35 +198,18 @@ class Recurrent::Direction {
 
   void Run() {
     if (batch_ == 0 || h_ == 0) return;
-    ProjectInputs();
     PackR();
-    std::vector<T> gates(batch_ * gh_), next_h(batch_ * h_), scratch(batch_ * gh_);
-    for (int64_t step = 0; step < seq_; ++step) {
-      for (int64_t b = 0; b < batch_; ++b) {
-        const int64_t time = TimeOf(step, b);
-        const T* from = time < 0 ? nullptr : projected_.data() + XRow(time, b) * gh_;
-        if (from) {
-          std::copy_n(from, gh_, &gates[b * gh_]);
-        } else {
-          std::fill_n(&gates[b * gh_], gh_, T{0});
-        }
-      }
-      AddRecurrent(gates, scratch);
-      for (int64_t b = 0; b < batch_; ++b) {
-        if (TimeOf(step, b) < 0) continue;
-        T* row = &gates[b * gh_];
-        if (r_.cell == Cell::kLstm) {
-          StepLstm(row, b);
-        } else if (r_.cell == Cell::kRnn) {
-          Clip(row, h_);
-          act_[0].template Apply<T>(row, h_);
-          std::copy_n(row, h_, &hidden_[b * h_]);
-        } else {
-          T* h = &hidden_[b * h_];
-          for (int64_t i = 0; i < h_; ++i) h[i] = (1 - row[i]) * row[2 * h_ + i] + row[i] * h[i];
-        }
-      }
-      WriteStep(step);
+    ProjectInputs();
+    // Items apart need no meeting of threads in each step. R is then read by each thread: it should stay in its cache.
+    constexpr int64_t kNear = 768 << 10;
+    const int64_t threads = c_.threads().count(), bytes = gh_ * h_ * static_cast<int64_t>(sizeof(T));
+    if (threads > 1 && batch_ > 1 && (bytes <= kNear || batch_ >= 4 * threads)) {
+      const int64_t slice = (batch_ + threads - 1) / threads;
+      c_.threads().ParallelFor((batch_ + slice - 1) / slice, 1, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) Walk(i * slice, std::min(batch_, (i + 1) * slice), OneThread());
+      });
+    } else {
+      Walk(0, batch_, c_.threads());
     }
     WriteStates();
   }
@@ -222,6 +220,76 @@ class Recurrent::Direction {
     if (step >= lengths_[b]) return -1;
     return backwards_ ? lengths_[b] - 1 - step : step;
   }
+  /// The steps of items [begin, end).
+  void Walk(int64_t begin, int64_t end, const Threads& threads) {
+    const bool together =
+        std::all_of(&lengths_[begin], &lengths_[begin] + (end - begin), [&](int64_t n) { return n == seq_; });
+    for (int64_t step = 0; step < seq_; ++step) {
+      const T* from = &gates_[begin * gh_];
+      int64_t stride = gh_;
+      if (together) {
+        from = projected_ + XRow(TimeOf(step, begin), begin) * gh_;
+        if (r_.batch_first) stride = seq_ * gh_;
+      } else {
+        for (int64_t b = begin; b < end; ++b) {
+          const int64_t time = TimeOf(step, b);
+          if (time < 0) {
+            std::fill_n(&gates_[b * gh_], gh_, T{0});
+          } else {
+            std::copy_n(projected_ + XRow(time, b) * gh_, gh_, &gates_[b * gh_]);
+          }
+        }
+      }
+      if (together && UnitsApart(end - begin, threads)) {
+        StepByUnits(begin, end, from, stride, threads);
+        WriteStep(step, begin, end);
+        continue;
+      }
+      AddRecurrent(step, begin, end, from, stride, threads);
+      for (int64_t b = begin; b < end; ++b) {
+        if (TimeOf(step, b) < 0) continue;
+        T* row = &gates_[b * gh_];
+        if (r_.cell == Cell::kLstm) {
+          StepLstm(row, b);
+        } else if (r_.cell == Cell::kRnn) {
+          Clip(row, h_);
+          act_[0].template Apply<T>(row, h_);
+          std::copy_n(row, h_, &hidden_[b * h_]);
+        } else {
+          StepGru(row, &hidden_[b * h_]);
+        }
+      }
+      WriteStep(step, begin, end);
+    }
+  }
+
+  static constexpr int64_t kUnits = 64;  // of an LSTM that a thread takes together: whole panels of each gate
+  bool UnitsApart(int64_t m, const Threads& threads) const {
+    constexpr int64_t kWork = 1 << 17;  // multiplications worth a meeting of threads
+    const bool gates_apart = part_gates_.size() == 4 && !parts_.empty();
+    return threads.count() > 1 && gates_apart && usual_ && !c_.Has(7) && !r_.input_forget && m * gh_ * h_ >= kWork;
+  }
+
+  /// A step of LSTM cells, some units of all gates a thread, so that threads meet once.
+  void StepByUnits(int64_t begin, int64_t end, const T* from, int64_t stride, const Threads& threads) {
+    if constexpr (std::is_same_v<T, float>) {
+      float *gates = gates_ + begin * gh_, *hidden = &hidden_[begin * h_], *next = scratch_ + begin * gh_;
+      threads.ParallelFor(h_ / kUnits, 1, [&](int64_t first, int64_t last) {
+        const int64_t at = first * kUnits, n = (last - first) * kUnits;
+        for (int64_t gate = 0; gate < 4; ++gate) {
+          kernels::PackedMatrix units = Part(gate)->matrix();
+          units.data += at * units.k;
+          units.n = n;
+          const kernels::Epilogue e{.residual = from + gate * h_ + at, .residual_stride = stride};
+          kernels::Gemm(end - begin, hidden, h_, units, gates + gate * h_ + at, gh_, e, OneThread());
+        }
+        for (int64_t b = 0; b < end - begin; ++b)
+          kernels::LstmCells(gates + b * gh_ + at, h_, &cell_[(begin + b) * h_ + at], next + b * h_ + at, n);
+      });
+      std::copy_n(next, (end - begin) * h_, hidden);
+    }
+  }
+
   int64_t XRow(int64_t time, int64_t b) const { return r_.batch_first ? b * seq_ + time : time * batch_ + b; }
   int64_t StateRow(int64_t b) const { return r_.batch_first ? b * r_.directions() + d_ : d_ * batch_ + b; }
 
@@ -243,31 +311,31 @@ class Recurrent::Direction {
     if (apart) std::copy_n(b + gh_ + 2 * h_, h_, reset_bias_.data());
   }
 
-  /// out[m, n] = a[m, k] w[n, k]^T + bias
+  /// out[m, n] = a[m, k] w[n, k]^T + bias + add; rows of `out` are gh_ apart, those of `add`, which may be out, as
+  /// told.
   void Product(int64_t m, int64_t n, int64_t k, const T* a, const T* w, const PackedWeights* packed, const T* bias,
-               T* out, int64_t ldc, bool add) const {
+               const T* add, int64_t add_stride, T* out, const Threads& threads) const {
     if constexpr (std::is_same_v<T, float>) {
-      const kernels::Epilogue e{.bias = bias, .residual = add ? out : nullptr, .residual_stride = ldc};
-      if (packed) return kernels::Gemm(m, a, k, packed->matrix(), out, ldc, e, c_.threads());
-      return kernels::GemmUnpacked(m, n, k, a, k, w, 1, k, out, ldc, e, c_.threads());
+      const kernels::Epilogue e{.bias = bias, .residual = add, .residual_stride = add_stride};
+      if (packed) return kernels::Gemm(m, a, k, packed->matrix(), out, gh_, e, threads);
+      return kernels::GemmUnpacked(m, n, k, a, k, w, 1, k, out, gh_, e, threads);
     } else {
       for (int64_t i = 0; i < m; ++i) {
         for (int64_t j = 0; j < n; ++j) {
           T sum = bias ? bias[j] : T{0};
-          if (add) sum += out[i * ldc + j];
+          if (add) sum += add[i * add_stride + j];
           for (int64_t l = 0; l < k; ++l) sum += a[i * k + l] * w[j * k + l];
-          out[i * ldc + j] = sum;
+          out[i * gh_ + j] = sum;
         }
       }
     }
   }
 
   void ProjectInputs() {
-    projected_.resize(seq_ * batch_ * gh_);
     const PackedWeights* packed = r_.packed_w.empty() ? nullptr : &r_.packed_w[d_];
     const T* w = packed ? nullptr : c_.In(1).template data<T>() + d_ * gh_ * input_;
-    Product(seq_ * batch_, gh_, input_, c_.In(0).template data<T>(), w, packed, bias_.data(), projected_.data(), gh_,
-            false);
+    Product(seq_ * batch_, gh_, input_, c_.In(0).template data<T>(), w, packed, bias_.data(), nullptr, 0, projected_,
+            c_.threads());
   }
 
   /// R is read once a step: packing it pays even for one run.
@@ -276,9 +344,10 @@ class Recurrent::Direction {
       for (const PackedWeights& p : r_.packed_r[d_]) parts_.push_back(&p);
     } else if constexpr (std::is_same_v<T, float>) {
       const float* from = c_.In(2).template data<float>() + d_ * gh_ * h_;
-      local_.resize(r_.Parts().size());
+      const std::vector<int> sizes = r_.Parts(h_);
+      local_.resize(sizes.size());
       for (size_t i = 0; i < local_.size(); ++i) {
-        const int64_t rows = r_.Parts()[i] * h_;
+        const int64_t rows = sizes[i] * h_;
         local_[i].Pack(from, h_, rows, 1, h_, {c_.threads(), store_});
         from += rows * h_;
         parts_.push_back(&local_[i]);
@@ -291,36 +360,63 @@ class Recurrent::Direction {
     return parts_.empty() ? c_.In(2).template data<T>() + (d_ * gh_ + gate * h_) * h_ : nullptr;
   }
 
-  void AddRecurrent(std::vector<T>& gates, std::vector<T>& scratch) {
-    if (r_.cell != Cell::kGru)
-      return Product(batch_, gh_, h_, hidden_.data(), R(0), Part(0), nullptr, gates.data(), gh_, true);
-    Product(batch_, 2 * h_, h_, hidden_.data(), R(0), Part(0), nullptr, gates.data(), gh_, true);
-    for (int64_t b = 0; b < batch_; ++b) {
-      Clip(&gates[b * gh_], 2 * h_);
-      act_[0].template Apply<T>(&gates[b * gh_], 2 * h_);
+  /// gates = from + hidden R^T for items [begin, end), with what a GRU does between its two products.
+  void AddRecurrent(int64_t step, int64_t begin, int64_t end, const T* from, int64_t stride, const Threads& threads) {
+    const int64_t m = end - begin;
+    T *gates = &gates_[begin * gh_], *hidden = &hidden_[begin * h_], *scratch = &scratch_[begin * gh_];
+    const std::vector<int>& parts = part_gates_;
+    if (r_.cell != Cell::kGru) {
+      const auto n = static_cast<int>(parts.size());
+      const auto run = [&](int p, const Threads& threads) {
+        const int64_t at = p * parts[0] * h_;
+        Product(m, parts[p] * h_, h_, hidden, R(p * parts[0]), Part(p), nullptr, from + at, stride, gates + at,
+                threads);
+      };
+      // Back and forth over R, so that what one step read last, and the cache still has, the next one reads first.
+      for (int i = 0; i < n; ++i) run(step % 2 ? n - 1 - i : i, threads);
+      return;
+    }
+    Product(m, 2 * h_, h_, hidden, R(0), Part(0), nullptr, from, stride, gates, threads);
+    for (int64_t b = 0; b < m; ++b) {
+      T* row = gates + b * gh_;
+      if constexpr (std::is_same_v<T, float>) {
+        if (usual_) {
+          kernels::GruGates(row, row + h_, hidden + b * h_, scratch + b * h_, h_);
+          continue;
+        }
+      }
+      Clip(row, 2 * h_);
+      act_[0].template Apply<T>(row, 2 * h_);
+      for (int64_t i = 0; i < h_; ++i) scratch[b * h_ + i] = row[h_ + i] * hidden[b * h_ + i];
     }
     if (r_.linear_before_reset) {
-      Product(batch_, h_, h_, hidden_.data(), R(2), Part(1), reset_bias_.data(), scratch.data(), h_, false);
-      for (int64_t b = 0; b < batch_; ++b) {
-        T* row = &gates[b * gh_];
-        for (int64_t i = 0; i < h_; ++i) row[2 * h_ + i] += row[h_ + i] * scratch[b * h_ + i];
+      Product(m, h_, h_, hidden, R(2), Part(1), reset_bias_.data(), nullptr, 0, scratch, threads);
+      for (int64_t b = 0; b < m; ++b) {
+        T* row = gates + b * gh_;
+        const T* fresh = from + b * stride + 2 * h_;
+        for (int64_t i = 0; i < h_; ++i) row[2 * h_ + i] = fresh[i] + row[h_ + i] * scratch[b * gh_ + i];
       }
     } else {
-      for (int64_t b = 0; b < batch_; ++b) {
-        for (int64_t i = 0; i < h_; ++i) scratch[b * h_ + i] = gates[b * gh_ + h_ + i] * hidden_[b * h_ + i];
-      }
-      Product(batch_, h_, h_, scratch.data(), R(2), Part(1), nullptr, gates.data() + 2 * h_, gh_, true);
+      Product(m, h_, h_, scratch, R(2), Part(1), nullptr, from + 2 * h_, stride, gates + 2 * h_, threads);
     }
-    for (int64_t b = 0; b < batch_; ++b) {
-      Clip(&gates[b * gh_ + 2 * h_], h_);
-      act_[1].template Apply<T>(&gates[b * gh_ + 2 * h_], h_);
+  }
+
+  void StepGru(T* row, T* h) const {
+    if constexpr (std::is_same_v<T, float>) {
+      if (usual_) return kernels::GruCells(row, row + 2 * h_, h, h_);
     }
+    Clip(row + 2 * h_, h_);
+    act_[1].template Apply<T>(row + 2 * h_, h_);
+    for (int64_t i = 0; i < h_; ++i) h[i] = (1 - row[i]) * row[2 * h_ + i] + row[i] * h[i];
   }
 
   /// Gates lie as input, output, forget, cell; peepholes as input, output, forget.
   void StepLstm(T* row, int64_t b) {
     T *in = row, *out = row + h_, *forget = row + 2 * h_, *fresh = row + 3 * h_, *cell = &cell_[b * h_],
       *hidden = &hidden_[b * h_];
+    if constexpr (std::is_same_v<T, float>) {
+      if (usual_ && !c_.Has(7) && !r_.input_forget) return kernels::LstmCells(row, h_, cell, hidden, h_);
+    }
     const T* p = c_.Has(7) ? c_.In(7).template data<T>() + d_ * 3 * h_ : nullptr;
     for (int64_t i = 0; p && i < h_; ++i) {
       in[i] += p[i] * cell[i];
@@ -345,11 +441,11 @@ class Recurrent::Direction {
     for (int64_t i = 0; i < n; ++i) x[i] = std::min<T>(std::max<T>(x[i], -r_.clip), r_.clip);
   }
 
-  void WriteStep(int64_t step) const {
+  void WriteStep(int64_t step, int64_t begin, int64_t end) const {
     if (!c_.HasOut(0)) return;
     T* y = c_.Out(0).template data<T>();
     const int64_t d = r_.directions();
-    for (int64_t b = 0; b < batch_; ++b) {
+    for (int64_t b = begin; b < end; ++b) {
       const int64_t time = TimeOf(step, b), place = time < 0 ? step : time;
       T* to = y + (r_.batch_first ? (b * seq_ + place) * d + d_ : (place * d + d_) * batch_ + b) * h_;
       if (time < 0) {
@@ -375,7 +471,10 @@ class Recurrent::Direction {
   const int64_t h_, gh_, input_, seq_, batch_;
   const bool backwards_;
   const CellActivation* act_;
-  std::vector<T> bias_, reset_bias_, hidden_, cell_, projected_;
+  const std::vector<int> part_gates_;
+  T *const projected_, *const gates_, *const scratch_;
+  bool usual_ = false;  // the default activations, no clipping
+  std::vector<T> bias_, reset_bias_, hidden_, cell_;
   std::vector<int64_t> lengths_;
   std::vector<const PackedWeights*> parts_;
   MemoryStore store_;
@@ -384,7 +483,8 @@ class Recurrent::Direction {
 
 template <class T>
 void Recurrent::RunTyped(RunContext& c) const {
-  for (int d = 0; d < directions(); ++d) Direction<T>(*this, c, d).Run();
+  auto* memory = static_cast<T*>(c.Scratch(std::max<size_t>(1, Direction<T>::Memory(*this, c) * sizeof(T))));
+  for (int d = 0; d < directions(); ++d) Direction<T>(*this, c, d, memory).Run();
 }
 
 void Recurrent::Run(RunContext& c) const {

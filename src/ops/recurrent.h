@@ -14,6 +14,7 @@ struct CellActivation {
   float alpha = 0;
   float beta = 0;
 
+  bool Is(std::string_view known) const;  ///< is that one of ONNX's names, in whatever case it is written
   /// x[i] = f(x[i]) for n numbers. T is float or double.
   template <class T>
   void Apply(T* x, int64_t n) const;
@@ -43,8 +44,13 @@ struct Recurrent {
   int gates() const { return cell == Cell::kRnn ? 1 : cell == Cell::kGru ? 3 : 4; }
   int directions() const { return bidirectional ? 2 : 1; }
   int per_direction() const { return cell == Cell::kRnn ? 1 : cell == Cell::kGru ? 2 : 3; }
-  /// How many gates each product with R computes: the last of a GRU waits for the reset gate.
-  std::vector<int> Parts() const { return cell == Cell::kGru ? std::vector<int>{2, 1} : std::vector<int>{gates()}; }
+  /// How many gates each product with R computes: the last of a GRU waits for the reset gate, and those of an LSTM are
+  /// apart where that leaves no panel of a product partly empty.
+  std::vector<int> Parts(int64_t hidden) const {
+    if (cell == Cell::kGru) return {2, 1};
+    if (cell == Cell::kLstm && hidden % 64 == 0) return {1, 1, 1, 1};
+    return {gates()};
+  }
 
  private:
   template <class T>

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/reduce/softmax_halves.h"
 #include "ops/in_float.h"
 #include "ops/indexing.h"
 #include "ops/shape_math.h"
@@ -54,10 +55,13 @@ struct SoftmaxOf : AxisOp {
   static SoftmaxOf Parse(const Attributes& a) { return {{.axis = a.Int("axis", -1)}}; }
   void Infer(InferContext& c) const { InferAxis(c); }
   void Run(RunContext& c) const {
-    if (RunHalvesInFloat(c, [&](RunContext& wide) { Run(wide); })) return;
     const Tensor& x = c.In(0);
     if (x.size() == 0) return;
     const AroundAxis t = Around(c);
+    const bool halves = x.dtype() == DType::kFloat16 || x.dtype() == DType::kBFloat16;
+    if (!kLog && halves && t.inner == 1)
+      return kernels::SoftmaxOfHalves(x.dtype(), x.raw(), c.Out(0).raw(), t.outer, t.size, c.threads());
+    if (RunHalvesInFloat(c, [&](RunContext& wide) { Run(wide); })) return;
     if (x.dtype() == DType::kFloat) {
       return kernels::SoftmaxFloat(x.data<float>(), c.Out(0).data<float>(), t.outer, t.size, t.inner, kLog,
                                    c.threads());

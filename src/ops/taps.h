@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <vector>
 
 #include "slipway/tensor.h"
@@ -57,6 +58,49 @@ class Taps {
 
  private:
   int64_t size_ = 0;
+  std::vector<int64_t> index_;
+  std::vector<C> weight_;
+};
+
+/// The taps of some points together, to be read from one image after the other.
+template <class C>
+class TapBlock {
+ public:
+  /// For so many points of at most so many taps.
+  TapBlock(int64_t points, int64_t most)
+      : most_(most), count_(points), square_(points), index_(most * points), weight_(most * points) {}
+  int64_t points() const { return static_cast<int64_t>(count_.size()); }
+
+  void Set(int64_t p, const Taps<C>& taps) {
+    count_[p] = taps.size();
+    square_[p] = taps.size() == 4 && taps.index(1) == taps.index(0) + 1 && taps.index(3) == taps.index(2) + 1;
+    for (int64_t t = 0; t < taps.size(); ++t) {
+      index_[p * most_ + t] = taps.index(t);
+      weight_[p * most_ + t] = taps.weight(t);
+    }
+  }
+  /// What the first n points are of an image.
+  void Sample(const C* image, int64_t n, C* out) const {
+    for (int64_t p = 0; p < n; ++p) {
+      const int64_t* at = &index_[p * most_];
+      const C* w = &weight_[p * most_];
+      if (square_[p]) {  // between four pixels, of which two lie side by side twice
+        C x[4];
+        std::memcpy(x, image + at[0], 2 * sizeof(C));
+        std::memcpy(x + 2, image + at[2], 2 * sizeof(C));
+        out[p] = (w[0] * x[0] + w[1] * x[1]) + (w[2] * x[2] + w[3] * x[3]);
+        continue;
+      }
+      C sum = 0;
+      for (int64_t t = 0; t < count_[p]; ++t) sum += w[t] * image[at[t]];
+      out[p] = sum;
+    }
+  }
+
+ private:
+  int64_t most_;
+  std::vector<int64_t> count_;
+  std::vector<uint8_t> square_;
   std::vector<int64_t> index_;
   std::vector<C> weight_;
 };

@@ -1,7 +1,10 @@
 #include <algorithm>
+#include <array>
+#include <limits>
 
 #include "core/dtype_visit.h"
 #include "ops/indexing.h"
+#include "ops/scan.h"
 #include "ops/shape_math.h"
 
 namespace slipway {
@@ -24,38 +27,46 @@ bool Before(const Entry<T>& a, const Entry<T>& b) {
   return Largest ? a.value > b.value : a.value < b.value;
 }
 
-/// Puts an entry in the place of a heap's first, and lets it sink.
-template <class T>
-void ReplaceWorst(std::vector<Entry<T>>& heap, const Entry<T>& entry, const auto& before) {
-  size_t at = 0;
-  for (size_t child = 1; child < heap.size(); child = 2 * at + 1) {
-    if (child + 1 < heap.size() && before(heap[child], heap[child + 1])) ++child;
-    if (!before(entry, heap[child])) break;
-    heap[at] = heap[child];
-    at = child;
+/// A value that at least k of n elements reach, of few more than k: the k-th best of the best numbers of blocks. There
+/// are to be 16 elements for each of k at least. NaN is no number here.
+template <bool Largest, class T>
+T Threshold(int64_t n, int64_t k, const auto& value_at) {
+  constexpr int64_t kLanes = 8;
+  using Limits = std::numeric_limits<T>;
+  const T worst = Limits::has_infinity ? (Largest ? -Limits::infinity() : Limits::infinity())
+                                       : (Largest ? Limits::lowest() : Limits::max());
+  const auto better = [](T a, T b) { return Largest ? a > b : a < b; };
+  const int64_t block = std::max<int64_t>(2, n / (8 * k) / kLanes) * kLanes;
+  std::vector<T> best;
+  for (int64_t i = 0; i + block <= n; i += block) {
+    std::array<T, kLanes> lane;
+    lane.fill(worst);
+    for (int64_t j = i; j < i + block; j += kLanes) {
+      for (int64_t l = 0; l < kLanes; ++l) {
+        const T v = value_at(j + l);
+        lane[l] = better(v, lane[l]) ? v : lane[l];
+      }
+    }
+    best.push_back(*std::min_element(lane.begin(), lane.end(), better));
   }
-  heap[at] = entry;
+  std::nth_element(best.begin(), best.begin() + (k - 1), best.end(), better);
+  return best[k - 1];
 }
 
-/// The k first of n elements, `stride` apart, in order. Few of many: a heap of k whose worst is on top, which nearly
-/// all elements fail to beat; otherwise a partition.
+/// The k first of n elements, in order.
 template <bool Largest, class T>
 void Select(std::vector<Entry<T>>& entries, int64_t n, int64_t k, const auto& value_at) {
   const auto before = Before<Largest, T>;
   entries.clear();
-  const int64_t kept = k * 8 < n ? k : n;
-  for (int64_t i = 0; i < kept; ++i) entries.push_back({value_at(i), i});
-  if (kept < n) {
-    std::make_heap(entries.begin(), entries.end(), before);
-    for (int64_t i = kept; i < n; ++i) {
-      const Entry<T> entry = {value_at(i), i};
-      // Most elements; an equal one stands behind those before it. NaN fails the comparison.
-      if (Largest ? entry.value <= entries.front().value : entry.value >= entries.front().value) continue;
-      if (!before(entry, entries.front())) continue;
-      ReplaceWorst(entries, entry, before);
-    }
-    std::sort_heap(entries.begin(), entries.end(), before);
-    return;
+  if (k <= n / 16) {
+    // NaN passes, too.
+    const auto may_pass = [&, bound = Threshold<Largest, T>(n, k, value_at)](int64_t j) {
+      return Largest ? !(value_at(j) < bound) : !(value_at(j) > bound);
+    };
+    for (int64_t i = SkipFailing(0, n, may_pass); i < n; i = SkipFailing(i + 1, n, may_pass))
+      entries.push_back({value_at(i), i});
+  } else {
+    for (int64_t i = 0; i < n; ++i) entries.push_back({value_at(i), i});
   }
   std::partial_sort(entries.begin(), entries.begin() + k, entries.end(), before);
 }
@@ -106,7 +117,11 @@ struct TopK {
       std::vector<Entry<V>> entries;
       for (int64_t i = begin; i < end; ++i) {
         const T* from = x.data<T>() + i / inner * n * inner + i % inner;
-        Select<Largest, V>(entries, n, k, [&](int64_t j) { return static_cast<V>(from[j * inner]); });
+        if (inner == 1) {
+          Select<Largest, V>(entries, n, k, [from](int64_t j) { return static_cast<V>(from[j]); });
+        } else {
+          Select<Largest, V>(entries, n, k, [from, inner](int64_t j) { return static_cast<V>(from[j * inner]); });
+        }
         for (int64_t j = 0; j < k; ++j) {
           const int64_t to = (i / inner * k + j) * inner + i % inner;
           if (values) values[to] = from[entries[j].index * inner];

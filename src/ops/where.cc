@@ -12,7 +12,15 @@ using Offsets = std::array<int64_t, 3>;
 
 template <class T, bool XRun, bool YRun>
 void SelectRow(const uint8_t* condition, const T* x, const T* y, T* to, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) to[i] = condition[i] ? x[XRun ? i : 0] : y[YRun ? i : 0];
+  for (int64_t i = 0; i < n; ++i) {
+    if constexpr (std::is_trivially_copyable_v<T>) {
+      // Both are read, so that no branch waits for a condition that nobody can guess.
+      const T a = x[XRun ? i : 0], b = y[YRun ? i : 0];
+      to[i] = condition[i] ? a : b;
+    } else {
+      to[i] = condition[i] ? x[XRun ? i : 0] : y[YRun ? i : 0];
+    }
+  }
 }
 
 /// One row; each stride is 0 or 1.

@@ -11,7 +11,7 @@ namespace slipway {
 struct LayoutRule {
   std::vector<bool> inputs;   ///< true: taken with the channels last; otherwise as it is
   std::vector<bool> outputs;  ///< true: given with the channels last; otherwise as it was
-  bool wanted = false;        ///< only this form is fast: convolutions and pools
+  bool wanted = false;        ///< only this form is fast: convolutions and global pools
 };
 
 /// The permutation from channels first to channels last, and back.

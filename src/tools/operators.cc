@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "onnx/upgrade/upgrade.h"
+#include "ops/fast_path.h"
 #include "ops/op.h"
 
 namespace slipway {
@@ -40,7 +41,9 @@ std::vector<OperatorInfo> Operators() {
                    .form = def->since,
                    .inputs = Count(def->min_inputs, def->max_inputs),
                    .outputs = Count(def->min_outputs, def->max_outputs),
-                   .types = Types(*def)});
+                   .types = Types(*def),
+                   .fast_path = std::string(FastPathOf(*def).types),
+                   .isas = std::string(FastPathOf(*def).isas)});
   }
   std::sort(all.begin(), all.end(), [](const OperatorInfo& a, const OperatorInfo& b) {
     return std::tie(a.domain, a.name) < std::tie(b.domain, b.name);

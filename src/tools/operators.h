@@ -14,7 +14,9 @@ struct OperatorInfo {
   int64_t form = 1;         ///< the opset of the form that the code knows, which older ones are turned into
   std::string inputs;       ///< how many: "2", "1 to 3", "1 or more"
   std::string outputs;
-  std::string types;  ///< of the first input: "any", "float, float16"
+  std::string types;      ///< of the first input: "any", "float, float16"
+  std::string fast_path;  ///< the types that are computed in vectors: "float, halves"; empty: plain loops
+  std::string isas;       ///< the instruction sets which have a form of their own of that
 };
 
 /// All operators, by domain (ai.onnx first), then by name.

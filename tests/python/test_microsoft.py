@@ -356,6 +356,51 @@ def rotate(x, positions, size=None):
     return np.concatenate([a * cos - b * sin, b * cos + a * sin, x[..., size:]], -1)
 
 
+def quantized_attention(columns, signed, past):
+    """Inputs of a QAttention of 2 x 3 rows, 8 wide, 2 heads."""
+    zero = np.int8(-3) if signed else np.uint8(130)
+    kind = np.int8 if signed else np.uint8
+    x = RNG.integers(0, 256, (2, 3, 8)).astype(np.uint8)
+    w = RNG.integers(-100, 100, (8, 24)).astype(np.int8).view(kind)
+    scale = (np.abs(rand(24)) / 99).astype(np.float32) if columns else np.array(0.01, np.float32)
+    zeros = np.full(24, zero, kind) if columns else np.array(zero, kind)
+    cache = rand(2, 2, 2, 4, 4) if past else None
+    return [x, w, rand(24), np.array(0.02, np.float32), scale, None, np.array(120, np.uint8), zeros, cache]
+
+
+@pytest.mark.parametrize("mask", [None, ints(2, 3), ints([1, 1, 0], [1, 1, 1])])
+@pytest.mark.parametrize("columns", [False, True])
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("causal", [0, 1])
+def test_quantized_attention(mask, columns, signed, causal):
+    inputs = quantized_attention(columns, signed, False)
+    inputs[5] = mask
+    for constants in (), (1, 4, 6, 7):
+        check("QAttention", inputs, constants=constants, num_heads=2, unidirectional=causal, tolerance=1e-4)
+
+
+@pytest.mark.parametrize("causal", [0, 1])
+def test_quantized_attention_cache(causal):
+    inputs = quantized_attention(False, True, True)
+    check("QAttention", inputs, (1, 1), num_heads=2, unidirectional=causal, tolerance=1e-4)
+
+
+@pytest.mark.parametrize(
+    "at, value, words",
+    [
+        (3, np.ones(2, np.float32), "must be one number"),
+        (4, np.ones(5, np.float32), "must be one number, or one for each column"),
+        (7, np.array(1, np.uint8), "must be of one type"),
+        (2, np.ones(7, np.float32), "but there are 24 columns"),
+    ],
+)
+def test_bad_quantized_attention(at, value, words):
+    inputs = quantized_attention(False, True, False)
+    inputs[at] = value
+    with pytest.raises(Exception, match=words):
+        run_slipway(model("QAttention", inputs, (1,), {"num_heads": 2}, dynamic=False), feeds(inputs))
+
+
 @pytest.mark.parametrize("dim", [0, 2])
 def test_attention_that_turns(dim):
     x, w, b, past = rand(2, 3, 8), rand(8, 24), rand(24), rand(2, 2, 2, 2, 4)

@@ -3,6 +3,7 @@
 import struct
 import zlib
 
+import ml_dtypes
 import numpy as np
 import pytest
 import slipway
@@ -465,3 +466,176 @@ def test_broken_images_have_no_pixels():
         broken = bytearray(whole)
         broken[int(rng.integers(8, len(whole)))] ^= 1 << int(rng.integers(8))
         assert decode(bytes(broken)).ndim == 3
+
+
+def long_rows(dtype):
+    """Rows longer than the blocks that some loops skip, with ties and, of floats, NaN and infinities."""
+    rng = np.random.default_rng(3)
+    x = rng.integers(-50, 50, (5, 300)).astype(dtype)
+    if np.issubdtype(dtype, np.floating):
+        x[1, 200:] = np.nan
+        x[2, [0, 299]] = np.inf, -np.inf
+    return x
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16, np.int64, np.int8, np.uint8])
+@pytest.mark.parametrize("largest", [0, 1])
+def test_top_k_of_long_rows(dtype, largest):
+    x, k = long_rows(dtype), 7
+    model, feeds = single("TopK", [x, np.array([k])], 2, axis=-1, largest=largest)
+    values, indices = slipway.InferenceSession(model.SerializeToString()).run(None, feeds)
+    # NaN stands above all numbers; equal ones in the order of their places.
+    key = np.where(np.isnan(x), np.inf, x.astype(np.float64)) if x.dtype.kind == "f" else x.astype(np.float64)
+    nan = np.isnan(x) if x.dtype.kind == "f" else np.zeros(x.shape, bool)
+    sign = -1 if largest else 1
+    order = np.lexsort((np.broadcast_to(np.arange(x.shape[1]), x.shape), sign * key, sign * nan), axis=-1)
+    np.testing.assert_array_equal(indices, order[:, :k])
+    np.testing.assert_array_equal(values, np.take_along_axis(x, order[:, :k], -1))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16, np.int64, np.int8, np.uint8])
+@pytest.mark.parametrize("last", [0, 1])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_arg_max_of_long_rows(dtype, last, axis):
+    x = long_rows(dtype)
+    for op, sign in ("ArgMax", 1), ("ArgMin", -1):
+        model, feeds = single(op, [x], axis=axis, select_last_index=last, keepdims=0)
+        got = slipway.InferenceSession(model.SerializeToString()).run(None, feeds)[0]
+        key = sign * x.astype(np.float64)
+        if x.dtype.kind == "f":
+            key = np.where(np.isnan(x), np.inf, np.where(np.isposinf(key), 1e9, key))
+        want = key.shape[axis] - 1 - np.flip(key, axis).argmax(axis) if last else key.argmax(axis)
+        np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize("source", [np.float32, np.float64])
+@pytest.mark.parametrize("target", [np.int64, np.int32, np.uint8, np.uint64, np.int8])
+def test_cast_of_long_rows(source, target):
+    x = np.linspace(-300.7, 300.7, 1000).astype(source)
+    x[100], x[500:503] = np.nan, [np.inf, -np.inf, 1e30]
+    model, feeds = single("Cast", [x], to=helper.np_dtype_to_tensor_dtype(np.dtype(target)))
+    got = slipway.InferenceSession(model.SerializeToString()).run(None, feeds)[0]
+    ends = np.iinfo(target)
+    want = [0 if v != v else int(min(max(v, ends.min), ends.max)) for v in x.astype(object)]
+    np.testing.assert_array_equal(got, np.array(want, target))
+
+
+@pytest.mark.parametrize("shape", [(40, 70), (3, 1, 130), (200,), (0, 4), (5, 0), (700, 3), (1500, 1, 2)])
+@pytest.mark.parametrize("dtype", [np.float32, np.int64, bool, np.uint8])
+def test_non_zero_of_rows(shape, dtype):
+    x = np.random.default_rng(1).integers(0, 3, shape).astype(dtype)
+    compare("NonZero", [x])
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_gather_elements_of_rows(axis):
+    rng = np.random.default_rng(2)
+    x, indices = floats(rng, 50, 90), rng.integers(-50, 50, (50, 90))
+    model, feeds = single("GatherElements", [x, indices], axis=axis)
+    got = slipway.InferenceSession(model.SerializeToString()).run(None, feeds)[0]
+    np.testing.assert_array_equal(got, np.take_along_axis(x, indices, axis))
+    model, feeds = single("GatherElements", [floats(rng, 4, 90), np.full((4, 90), 90)], axis=1)
+    with pytest.raises(Exception, match="index 90 is out of range"):
+        slipway.InferenceSession(model.SerializeToString()).run(None, feeds)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8])
+@pytest.mark.parametrize("shapes", [[(70, 90)] * 3, [(70, 1), (70, 90), ()], [(90,), (1, 1), (70, 90)]])
+def test_where_of_rows(dtype, shapes):
+    rng = np.random.default_rng(4)
+    condition, x, y = (rng.integers(0, 2, s) for s in shapes)
+    compare("Where", [condition.astype(bool), (x * 9).astype(dtype), (y * 7 + 1).astype(dtype)])
+
+
+@pytest.mark.parametrize("kernel", [(2, 2), (3, 3), (4, 4), (1, 5)])
+@pytest.mark.parametrize("pads", [[0, 0, 0, 0], [1, 0, 0, 1], [0, 1, 1, 0]])
+def test_conv_transpose_at_stride_two(kernel, pads):
+    rng = np.random.default_rng(5)
+    if kernel[0] == 1 and (pads[0] or pads[2]):
+        pads = [0, pads[1], 0, pads[3]]
+    x, w = floats(rng, 2, 3, 5, 6), floats(rng, 3, 4, *kernel)
+    compare("ConvTranspose", [x, w], strides=[2, 2], pads=pads)
+
+
+@pytest.mark.parametrize("trans", [(0, 0), (1, 0), (0, 1), (1, 1)])
+def test_double_products(trans):
+    rng = np.random.default_rng(6)
+    a, b = floats(rng, 33, 70, dtype=np.float64), floats(rng, 70, 41, dtype=np.float64)
+    inputs = [a.T.copy() if trans[0] else a, b.T.copy() if trans[1] else b]
+    compare("Gemm", inputs, transA=trans[0], transB=trans[1], rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "shapes", [((3, 1, 9, 20), (4, 20, 8)), ((5,), (2, 5, 3)), ((2, 7, 5), (5,)), ((0, 4), (4, 3))]
+)
+def test_double_products_broadcast(shapes):
+    rng = np.random.default_rng(7)
+    compare("MatMul", [floats(rng, *s, dtype=np.float64) for s in shapes], rtol=1e-12)
+
+
+@pytest.mark.parametrize("op, gates", [("LSTM", 4), ("GRU", 3), ("RNN", 1)])
+@pytest.mark.parametrize("hidden", [5, 64, 256])
+@pytest.mark.parametrize("layout", [0, 1])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_recurrent_batches(op, gates, hidden, layout, threads):
+    """Items of a batch, which threads may share out, are what each is by itself; lengths that differ, too."""
+    rng = np.random.default_rng(8)
+    steps, batch, size = 6, 5, 3
+    x = floats(rng, steps, batch, size)
+    w, r = floats(rng, 2, gates * hidden, size), floats(rng, 2, gates * hidden, hidden) / hidden**0.5
+    b, lengths = floats(rng, 2, 2 * gates * hidden), np.array([6, 2, 0, 6, 5], np.int32)
+    options = slipway.SessionOptions()
+    options.intra_op_num_threads = threads
+
+    def run(x, lengths, outputs=2):
+        feed = x.swapaxes(0, 1).copy() if layout else x
+        model, feeds = single(
+            op, [feed, w, r, b, lengths], outputs, hidden_size=hidden, direction="bidirectional", layout=layout
+        )
+        got = slipway.InferenceSession(model.SerializeToString(), options).run(None, feeds)
+        # [steps, directions, batch, hidden] and [directions, batch, hidden]
+        return [got[0].transpose(1, 2, 0, 3), got[1].swapaxes(0, 1)] if layout else got
+
+    for given in None, lengths:
+        y, last = run(x, given)
+        for i in range(batch):
+            n = steps if given is None else int(given[i])
+            assert not y[n:, :, i].any()
+            if n == 0:
+                continue
+            alone, alone_last = run(x[:n, i : i + 1].copy(), None)
+            np.testing.assert_allclose(y[:n, :, i], alone[:, :, 0], rtol=1e-4, atol=2e-5)
+            np.testing.assert_allclose(last[:, i], alone_last[:, 0], rtol=1e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("queries, keys", [(1, 40), (5, 5), (70, 90)])
+@pytest.mark.parametrize("mask", [None, "bool", "add"])
+@pytest.mark.parametrize("options", [{}, {"is_causal": 1}, {"softcap": 2.0, "scale": 0.3}, {"softmax_precision": 1}])
+def test_attention_in_halves_is_its_definition(dtype, queries, keys, mask, options):
+    """Each step of the definition rounds. What NumPy sums in bfloat16 one by one is off by more for long rows."""
+    dtype = np.dtype(getattr(ml_dtypes, dtype, dtype))
+    rng = np.random.default_rng(queries)
+    q, k, v = (floats(rng, 2, h, n, 16).astype(dtype) for h, n in ((4, queries), (2, keys), (2, keys)))
+    masks = {
+        None: None,
+        "bool": rng.integers(0, 4, (queries, keys)) > 0,
+        "add": floats(rng, 2, 1, queries, keys).astype(dtype),
+    }
+    tolerance = 4e-3 if dtype == np.float16 else 5e-2
+    compare("Attention", [q, k, v, masks[mask]], opset=24, rtol=tolerance, atol=tolerance, **options)
+
+
+@pytest.mark.parametrize("mode", range(4))
+def test_attention_in_halves_tells_its_scores(mode):
+    rng = np.random.default_rng(mode)
+    q, k, v = (floats(rng, 1, 2, n, 8, dtype=np.float16) for n in (3, 6, 6))
+    model, feeds = single(
+        "Attention", [q, k, v], 4, opset=24, is_causal=1, softcap=3.0 * (mode > 0), qk_matmul_output_mode=mode
+    )
+    model.graph.node[0].output[1] = model.graph.node[0].output[2] = ""
+    del model.graph.output[1:3]
+    want = ReferenceEvaluator(model).run(None, feeds)
+    got = slipway.InferenceSession(model.SerializeToString()).run(None, feeds)
+    for g, w in zip(got, want, strict=True):
+        np.testing.assert_allclose(g.astype(np.float64), w.astype(np.float64), rtol=2e-3, atol=2e-3)

@@ -102,3 +102,30 @@ def test_an_empty_batch_runs_through_what_reads_an_empty_arena():
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
     (y,) = slipway.InferenceSession(model.SerializeToString()).run(None, {"x": np.zeros((0, 2, 6, 6), F)})
     assert y.shape == (0, 4, 4, 4)
+
+
+@pytest.mark.parametrize("declared", [[None, 1], [2, 1], [None]])
+def test_an_output_is_what_it_is_whatever_shape_the_file_declares(declared):
+    """Some converters declare one column for several; a shape within the graph, or a type, has to be right."""
+
+    def made(inner, declared, elem=1):
+        nodes = [helper.make_node("Gemm", ["x", "w"], ["h"], name="first"), helper.make_node("Relu", ["h"], ["y"])]
+        infos = [helper.make_tensor_value_info("x", 1, [None, 4])]
+        weights = [onnx.numpy_helper.from_array(np.ones((4, 3), F), "w")]
+        graph = helper.make_graph(
+            nodes,
+            "declares",
+            infos,
+            [helper.make_tensor_value_info("y", elem, declared)],
+            weights,
+            value_info=[helper.make_tensor_value_info("h", 1, inner)],
+        )
+        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9).SerializeToString()
+
+    session = slipway.InferenceSession(made([None, 3], declared))
+    np.testing.assert_array_equal(session.run(None, {"x": np.ones((2, 4), F)})[0], np.full((2, 3), 4, F))
+    assert session.get_outputs()[0].shape[1:] == [3]
+    with pytest.raises(Exception, match="first"):
+        slipway.InferenceSession(made([None, 7], [None, 3]))
+    with pytest.raises(Exception, match="file declares"):
+        slipway.InferenceSession(made([None, 3], [None, 3], elem=7))

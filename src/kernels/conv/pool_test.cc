@@ -1,4 +1,4 @@
-#include "kernels/conv/pool.h"
+#include "kernels/conv/pool_planes.h"
 
 #include <gtest/gtest.h>
 
@@ -62,6 +62,30 @@ const PoolShape kShapes[] = {
     {1, 1, 31, 9, 1, 4, 1, 3, 1, 2, 0, 1, 0, 2, 1, 10},
 };
 
+/// The same image as planes gives the same, laid out so.
+void CheckPlanes(const PoolShape& s, const std::vector<float>& x, Kind kind, const std::vector<float>& want) {
+  const int64_t pixels = s.h * s.w, out_pixels = s.oh * s.ow;
+  std::vector<float> planes(x.size()), y(static_cast<size_t>(s.n * s.c * out_pixels + 1), -7);
+  for (int64_t i = 0; i < s.n * s.c * pixels; ++i) {
+    const int64_t image = i / (s.c * pixels), c = i / pixels % s.c;
+    planes[static_cast<size_t>(i)] = x[static_cast<size_t>((image * pixels + i % pixels) * s.c + c)];
+  }
+  if (kind == Kind::kMax) {
+    MaxPoolPlanes(planes.data(), s.n * s.c, s, y.data(), Threads(2));
+  } else {
+    AveragePoolPlanes(planes.data(), s.n * s.c, s, kind == Kind::kMeanWithPadding, y.data(), Threads(2));
+  }
+  for (int64_t i = 0; i < s.n * s.c * out_pixels; ++i) {
+    const int64_t image = i / (s.c * out_pixels), c = i / out_pixels % s.c;
+    const float value = want[static_cast<size_t>((image * out_pixels + i % out_pixels) * s.c + c)];
+    const float got = y[static_cast<size_t>(i)];
+    const bool same = std::isnan(value) ? std::isnan(got) : got == value || std::fabs(got - value) < 1e-6;
+    ASSERT_TRUE(same) << "planes of shape " << &s - kShapes << " at " << i << " on " << IsaName() << ": " << got
+                      << ", not " << value;
+  }
+  ASSERT_EQ(y.back(), -7);
+}
+
 TEST(PoolTest, MatchesPlainLoops) {
   for (const PoolShape& s : kShapes) {
     std::vector<float> x = Numbers(s.n * s.h * s.w * s.c);
@@ -90,6 +114,7 @@ TEST(PoolTest, MatchesPlainLoops) {
           }
         }
         ASSERT_EQ(y.back(), -7);
+        CheckPlanes(s, x, kind, y);
       }
     });
   }

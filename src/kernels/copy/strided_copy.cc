@@ -70,6 +70,33 @@ void TransposeFour(const uint32_t* from, int64_t from_stride, uint32_t* to, int6
       __builtin_shuffle(high01, high23, Vec{0, 1, 4, 5}), __builtin_shuffle(high01, high23, Vec{2, 3, 6, 7})};
   for (int i = 0; i < 4; ++i) std::memcpy(to + i * to_stride, &out[i], 16);
 }
+
+/// The same of 8 x 8 elements of 2 bytes.
+void TransposeEight(const uint16_t* from, int64_t from_stride, uint16_t* to, int64_t to_stride) {
+  typedef uint16_t Vec __attribute__((vector_size(16)));
+  typedef uint32_t Pairs __attribute__((vector_size(16)));
+  typedef uint64_t Fours __attribute__((vector_size(16)));
+  Pairs low[4], high[4];  // of two rows, interleaved
+  for (int i = 0; i < 4; ++i) {
+    Vec a, b;
+    std::memcpy(&a, from + 2 * i * from_stride, 16);
+    std::memcpy(&b, from + (2 * i + 1) * from_stride, 16);
+    low[i] = (Pairs)__builtin_shuffle(a, b, Vec{0, 8, 1, 9, 2, 10, 3, 11});
+    high[i] = (Pairs)__builtin_shuffle(a, b, Vec{4, 12, 5, 13, 6, 14, 7, 15});
+  }
+  for (int half = 0; half < 2; ++half) {
+    const Pairs* part = half == 0 ? low : high;
+    for (int quarter = 0; quarter < 2; ++quarter) {
+      const Pairs mask = quarter == 0 ? Pairs{0, 4, 1, 5} : Pairs{2, 6, 3, 7};
+      const auto upper = (Fours)__builtin_shuffle(part[0], part[1], mask);
+      const auto lower = (Fours)__builtin_shuffle(part[2], part[3], mask);
+      const Fours first = {upper[0], lower[0]}, second = {upper[1], lower[1]};
+      uint16_t* row = to + (4 * half + 2 * quarter) * to_stride;
+      std::memcpy(row, &first, 16);
+      std::memcpy(row + to_stride, &second, 16);
+    }
+  }
+}
 #endif
 
 /// to[r * to_stride + c] = from[c * from_stride + r]: rows of `to` are columns of `from`.
@@ -84,6 +111,16 @@ void TransposeBlock(const T* from, int64_t from_stride, T* to, int64_t to_stride
         TransposeFour(from + c * from_stride + r, from_stride, to + r * to_stride + c, to_stride);
       for (; c < columns; ++c) {
         for (int64_t i = r; i < r + 4; ++i) to[i * to_stride + c] = from[c * from_stride + i];
+      }
+    }
+  }
+  if constexpr (std::is_same_v<T, uint16_t>) {
+    for (; r + 8 <= rows; r += 8) {
+      int64_t c = 0;
+      for (; c + 8 <= columns; c += 8)
+        TransposeEight(from + c * from_stride + r, from_stride, to + r * to_stride + c, to_stride);
+      for (; c < columns; ++c) {
+        for (int64_t i = r; i < r + 8; ++i) to[i * to_stride + c] = from[c * from_stride + i];
       }
     }
   }
