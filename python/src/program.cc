@@ -106,7 +106,7 @@ std::string ConvertProgram(nb::bytes json, nb::dict tensors, const std::string& 
       report.seconds[stage] = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     };
     timed("opset", [&] { ConvertOpset(model, opset); });
-    timed("write", [&] { WriteModel(model, path, int64_t{2000} << 20, opset); });
+    timed("write", [&] { WriteModel(model, path, int64_t{2000} << 20, opset, report.node_docs); });
     out["nodes_after"] = model.graph->order().size();
   }
   out["program_nodes"] = report.program_nodes;

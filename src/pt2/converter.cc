@@ -298,6 +298,9 @@ void Converter::BindSymbol(const Expr& e, ValueId scalar) {
 
 std::vector<ValueId> Converter::AddNode(Node node, int outputs, const std::string& name) {
   if (node.name.empty()) node.name = name;
+  if (node_ && !report_.node_docs.contains(node.name)) {
+    if (std::string line = node_->SourceLine(); !line.empty()) report_.node_docs.emplace(node.name, std::move(line));
+  }
   for (int i = 0; i < outputs; ++i) {
     node.outputs.push_back(graph().AddValue(i == 0 ? name : fmt::format("{}_{}", name, i)));
   }

@@ -111,6 +111,30 @@ def test_metadata_says_what_made_the_file():
     assert told["slipway.time"].startswith("20")
 
 
+@pytest.mark.parametrize("opset", [11, 18, 20])
+def test_nodes_say_their_line(opset):
+    """Also those that an older opset takes apart."""
+
+    class Model(nn.Module):
+        def forward(self, x):
+            return nn.functional.gelu(x) * x.shape[0]
+
+    report = export(Model(), torch.ones(2, 4), opset_version=opset, dynamic_axes={"x": [0]})
+    lines = {n.doc_string for n in onnx.load_model_from_string(report.model).graph.node}
+    assert len(lines) == 1
+    assert lines.pop().endswith("gelu(x) * x.shape[0]")
+
+
+def test_axes_of_one_name_are_one_though_the_model_never_compares_them():
+    class Model(nn.Module):
+        def forward(self, a, b):
+            return a * 2, b + 1
+
+    axes = {"a": {0: "n"}, "b": {0: "n"}}
+    report = export(Model(), (torch.ones(1, 3), torch.ones(1, 4)), dynamic_axes=axes, output_names=["c", "d"])
+    assert shapes(report) == {"a": ["n", 3], "b": ["n", 4], "c": ["n", 3], "d": ["n", 4]}
+
+
 def test_import_leaves_torch_alone():
     import subprocess
 

@@ -305,7 +305,8 @@ class _Job:
                 "fold_constants": bool(fold),
                 "metadata": self._metadata(fold),
             }
-            text = _slipway.convert_program(packed.json(), packed.tensors, json.dumps(options), functions, file)
+            graph = packed.json(self.captured.same_symbols(self.axes))
+            text = _slipway.convert_program(graph, packed.tensors, json.dumps(options), functions, file)
         told = json.loads(text)
         stages = told.get("seconds", {})
         written = stages.get("write", 0.0)
