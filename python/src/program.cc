@@ -10,6 +10,7 @@
 #include "arrays.h"
 #include "onnx/writer.h"
 #include "pt2/convert.h"
+#include "pt2/converter.h"
 #include "session/convert.h"
 
 namespace nb = nanobind;
@@ -120,6 +121,9 @@ std::string ConvertProgram(nb::bytes json, nb::dict tensors, const std::string& 
 }  // namespace
 
 void AddProgram(nb::module_& m) {
+  m.def(
+      "converts", [](const std::string& target) { return pt2::FindConversion(target) != nullptr; }, "target"_a,
+      "Whether an operator of torch (\"aten.add.Tensor\") has a conversion.");
   m.def("convert_program", &ConvertProgram, "json"_a, "tensors"_a, "options_json"_a, "translations"_a, "path"_a,
         "Converts a program of torch.export (its JSON, and its weights by name) and writes it as an .onnx file. The "
         "options are JSON: input_names, output_names, input_axes and output_axes (a list of {axis: name}), "

@@ -565,6 +565,20 @@ def test_random_models_are_not_compared():
     assert report.verified is None and "random" in report.verification
 
 
+def test_tolerance_grows_with_the_output():
+    """Sums of thousands are rounded in their last digits; near 0 there these look large."""
+    from slipway.exporter.verify import compare
+
+    want = np.array([4000.0, -3000.0, 0.001], np.float32)
+    got = want + np.float32(2e-3)
+    assert compare("y", got, want, 1e-3, 1e-5)[0].ok
+    assert not compare("y", got, want, 1e-3, 1e-5, grows=False)[0].ok
+    small = np.array([0.5, -0.2, 0.001], np.float32)
+    assert not compare("y", small + np.float32(2e-3), small, 1e-3, 1e-5)[0].ok
+    masked = np.array([-1e9, -1e9, 0.001], np.float32)
+    assert not compare("y", masked + np.array([0, 0, 2e-3], np.float32), masked, 1e-3, 1e-5)[0].ok
+
+
 def test_tolerances_can_be_given():
     report = export(TextClassifier().eval(), (torch.randint(0, 100, (1, 8)),), rtol=0, atol=0, verify="warn")
     assert report.verified is False and report.max_error < 1e-4
