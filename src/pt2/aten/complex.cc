@@ -175,6 +175,20 @@ void Roll(Call& c) {
   c.Out(v);
 }
 
+/// fftshift and ifftshift: `detail` "i". The middle of each axis comes to its start, or goes back.
+void Shift(Call& c) {
+  const TensorRef x = First(c);
+  std::vector<int64_t> dims = c.Has("dim") ? c.Ints("dim") : std::vector<int64_t>();
+  for (int i = 0; i < x.rank() && !c.Has("dim"); ++i) dims.push_back(i);
+  ValueId v = x.id;
+  for (const int64_t dim : dims) {
+    const int axis = x.Axis(dim);
+    const Expr size = x.shape[axis], half = FloorDiv(size, 2), cut = c.detail() == "i" ? half : size - half;
+    v = c.Concat({c.Slice(v, axis, cut, Expr(INT64_MAX)), c.Slice(v, axis, 0, cut)}, axis);
+  }
+  c.Out(v);
+}
+
 void Flip(Call& c) {
   const TensorRef x = First(c);
   ValueId v = x.id;
@@ -384,6 +398,10 @@ constexpr Conversion kConversions[] = {
     {"complex.aten.fft_fft", Fourier},
     {"complex.aten.fft_fft2", Fourier, "2"},
     {"complex.aten.fft_fftn", Fourier, "n"},
+    {"complex.aten.fft_fftshift", Shift},
+    {"complex.aten.fft_ifftshift", Shift, "i"},
+    {"aten.fft_fftshift", Shift},
+    {"aten.fft_ifftshift", Shift, "i"},
     {"complex.aten.fft_ifft", Fourier, "i"},
     {"complex.aten.fft_ifft2", Fourier, "i2"},
     {"complex.aten.fft_ifftn", Fourier, "in"},

@@ -131,6 +131,16 @@ void GroupedMatMul(Call& c) {
   c.Out(c.Concat(products, 0));
 }
 
+/// Products over the last axes of both.
+void Inner(Call& c) {
+  const TensorRef a = c.Tensor("self"), b = c.Tensor("other");
+  if (a.rank() == 0 || b.rank() == 0) return c.Out(c.Add("Mul", {a.id, b.id}));
+  std::string left, right;
+  for (int i = 0; i + 1 < a.rank(); ++i) left += static_cast<char>('a' + i);
+  for (int i = 0; i + 1 < b.rank(); ++i) right += static_cast<char>('A' + i);
+  c.Out(c.Add("Einsum", {a.id, b.id}, {{"equation", left + "z," + right + "z->" + left + right}}));
+}
+
 void Determinant(Call& c) { c.Out(c.Add("Det", {c.Tensor(c.node().inputs.at(0).first).id})); }
 
 constexpr Conversion kConversions[] = {
@@ -147,6 +157,7 @@ constexpr Conversion kConversions[] = {
     {"aten.det", Determinant},
     {"aten.dot", MatMul},
     {"aten.einsum", Einsum},
+    {"aten.inner", Inner},
     {"aten.linalg_det", Determinant},
     {"aten.linalg_matmul", MatMul},
     {"aten.linear", Linear},

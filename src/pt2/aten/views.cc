@@ -263,9 +263,15 @@ Exprs PieceSizes(Call& c, int axis) {
   }
   return sizes;
 }
+/// Which axis: `dim`, or for `detail` "h", "v" and "d" the one that the name means.
+int SplitAxis(Call& c, const TensorRef& x) {
+  if (c.detail() == "h") return x.rank() == 1 ? 0 : 1;
+  if (c.detail() == "d") return 2;
+  return x.Axis(c.Int("dim", 0));
+}
 void Split(Call& c) {
   const TensorRef x = First(c);
-  const int axis = x.Axis(c.Int("dim", 0));
+  const int axis = SplitAxis(c, x);
   const Exprs sizes = PieceSizes(c, axis);
   if (sizes.size() == 1) return c.Out(x.id);
   Attributes attributes = {{"axis", int64_t{axis}}};
@@ -280,7 +286,7 @@ void Split(Call& c) {
   for (size_t i = 0; i < pieces.size(); ++i) c.Out(static_cast<int>(i), pieces[i]);
 }
 ValueId WriteSplit(Call& c, const TensorRef& base, ValueId value, int index) {
-  const int axis = base.Axis(c.Int("dim", 0));
+  const int axis = SplitAxis(c, base);
   const Exprs sizes = PieceSizes(c, axis);
   Expr start = 0;
   for (int i = 0; i < index; ++i) start = start + sizes[i];
@@ -718,6 +724,9 @@ constexpr Conversion kConversions[] = {
     {"aten.unbind", Unbind, "", WriteUnbind},
     {"aten.unbind_copy", Unbind},
     {"aten.unflatten", Reshape, "", WriteReshape},
+    {"aten.dsplit", Split, "d", WriteSplit},
+    {"aten.hsplit", Split, "h", WriteSplit},
+    {"aten.vsplit", Split, "v", WriteSplit},
     {"aten.as_strided", AsStrided, "", WriteStrided},
     {"aten.as_strided_copy", AsStrided},
     {"aten.unfold", Unfold},
