@@ -98,7 +98,8 @@ class ConvWeights {
   std::unique_ptr<const kernels::PackedConv> packed_[kernels::PackedConv::kAlgorithms];
 };
 
-/// Convolution. ONNX Conv, since 22; ai.slipway FusedConv adds a residual, an activation and channels-last images.
+/// Convolution. ONNX Conv, since 22; ai.slipway FusedConv adds a residual, an activation, channels-last
+/// images, and for 1x1 kernels over such images a scale of the input, one number a channel and image.
 struct Conv {
   WindowAttributes window;
   int64_t group = 1;
@@ -117,7 +118,10 @@ struct Conv {
     c.ExpectSameElem(1, 0);
     if (c.Has(2)) c.ExpectSameElem(2, 0);
     if (c.Has(2)) CheckConvBias(c, 2, 1);
-    c.Out(0, c.Elem(0), ConvOutput(c, window, group, channels_last, 1));
+    SymbolicShape out = ConvOutput(c, window, group, channels_last, 1);
+    CheckResidual(c, 3, out, c.Elem(0));
+    if (c.Has(4)) CheckScale(c);
+    c.Out(0, c.Elem(0), std::move(out));
   }
 
   bool Prepack(int input, const InferContext& c, const kernels::Packing& packing) {
@@ -152,13 +156,27 @@ struct Conv {
     FillConvWindow(spatial, w.shape());
     if (x.dtype() == DType::kFloat && rank <= 2 && w.size() > 0) return RunFloat(c, spatial);
     const Tensor* b = c.Has(2) ? &c.In(2) : nullptr;
-    const bool fused = epilogue.activation != kernels::Activation::kNone || channels_last || c.Has(3);
+    const bool fused = epilogue.activation != kernels::Activation::kNone || channels_last || c.Has(3) || c.Has(4);
     if (fused) c.Fail("the fused form is for float images of one or two spatial axes.");
     Visit(Types<float, double>{}, x.dtype(), "float or double",
           [&]<class T>() { PlainConv<T>(x, w, b, spatial, group, c.Out(0), c.threads()); });
   }
 
  private:
+  /// Input 4 multiplies each channel of each image: [N, 1..., C].
+  void CheckScale(const InferContext& c) const {
+    c.ExpectSameElem(4, 0);
+    if (!c.HasRank(4) || !c.HasRank(0)) return;
+    const SymbolicShape &x = c.Shape(0), &scale = c.Shape(4);
+    const int last = x.rank() - 1;
+    bool fits = scale.rank() == x.rank() && !scale[0].Differs(x[0]) && !scale[last].Differs(x[last]);
+    for (int i = 1; fits && i < last; ++i) fits = !scale[i].Differs(Dim(1));
+    if (!fits) {
+      c.Fail("scale {} has shape {}, but image {} has shape {}: one number a channel and image is wanted.",
+             c.InputName(4), scale.ToString(), c.InputName(0), x.ToString());
+    }
+  }
+
   WindowAttributes Shaped(const InferContext& c) const { return ConvWindow(c, window, 1); }
 
   kernels::ConvAttributes AttributesFor(const WindowAttributes& spatial, const Shape& w) const {
@@ -205,11 +223,15 @@ struct Conv {
     kernels::Epilogue now = epilogue;
     now.bias = c.Has(2) ? c.In(2).data<float>() : nullptr;
     const float* residual = c.Has(3) ? c.In(3).data<float>() : nullptr;
+    const float* scale = c.Has(4) ? c.In(4).data<float>() : nullptr;
+    if (scale != nullptr && !(channels_last && kernels::PackedConv::CanScale(conv->attributes(), shape))) {
+      c.Fail("a scale of the input is for 1x1 kernels over channels-last images.");
+    }
     const int64_t channels = conv->attributes().c, out_channels = conv->attributes().oc;
     now.residual_stride = out_channels;
     if (channels_last) {
       now.residual = residual;
-      return conv->Run(x.data<float>(), shape, now, y.data<float>(), c.threads());
+      return conv->Run({x.data<float>(), scale}, shape, now, y.data<float>(), c.threads());
     }
     const int64_t pixels = shape.h * shape.w, out_pixels = shape.oh * shape.ow;
     auto* in_last = static_cast<float*>(c.Scratch((x.size() + y.size() * (residual ? 2 : 1)) * sizeof(float) + 128));
@@ -219,13 +241,13 @@ struct Conv {
       kernels::ToChannelsLast(residual, shape.n, out_channels, out_pixels, out_last + y.size(), c.threads());
       now.residual = out_last + y.size();
     }
-    conv->Run(in_last, shape, now, out_last, c.threads());
+    conv->Run({in_last}, shape, now, out_last, c.threads());
     kernels::ToChannelsFirst(out_last, shape.n, out_channels, out_pixels, y.data<float>(), c.threads());
   }
 };
 extern const OpDef kConv =
     Define<Conv>({.name = "Conv", .since = 22, .min_inputs = 2, .max_inputs = 3, .types = kFloatTypes});
 extern const OpDef kSlipwayFusedConv = Define<Conv>(
-    {.name = "FusedConv", .domain = kSlipwayDomain, .min_inputs = 2, .max_inputs = 4, .types = {DType::kFloat}});
+    {.name = "FusedConv", .domain = kSlipwayDomain, .min_inputs = 2, .max_inputs = 5, .types = {DType::kFloat}});
 
 }  // namespace slipway
