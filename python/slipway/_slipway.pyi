@@ -92,7 +92,6 @@ class DynamicQuantization:
     exclude_nodes: list[str]
 
 def quantize_dynamic(input: str | bytes, output: str, options: DynamicQuantization, external_data: bool) -> int: ...
-
 def convert_program(
     json: bytes, tensors: dict[str, Any], options_json: str, translations: dict[str, bytes], path: str
 ) -> str:

@@ -92,12 +92,37 @@ def _batch_norm(
     return torch.empty_like(x)
 
 
+def _conv2d(
+    x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None, stride: Any = (1, 1),
+    padding: Any = (0, 0), dilation: Any = (1, 1), groups: int = 1,
+) -> torch.Tensor:  # fmt: skip
+    for other in (weight, bias):
+        if other is not None and other.dtype != x.dtype:
+            raise RuntimeError(f"Input type ({x.dtype}) and weight type ({other.dtype}) should be the same")
+    if x.dim() not in (3, 4) or weight.dim() != 4:
+        raise RuntimeError(f"conv2d of {list(x.shape)} with weights {list(weight.shape)}")
+    _same(x.shape[-3], weight.shape[1] * groups, "the channels of conv2d")
+    lists = [list(v) * 2 if len(v) == 1 else list(v) for v in (stride, padding, dilation)]
+    image = [
+        (size + 2 * p - d * (k - 1) - 1) // s + 1
+        for size, k, s, p, d in zip(x.shape[-2:], weight.shape[2:], *lists, strict=True)
+    ]
+    return x.new_empty((*x.shape[:-3], weight.shape[0], *image))
+
+
+def _adaptive(x: torch.Tensor, output_size: Any) -> torch.Tensor:
+    if x.dim() < 3:
+        raise RuntimeError(f"adaptive_avg_pool2d of {list(x.shape)}")
+    return x.new_empty((*x.shape[:-2], *output_size))
+
+
 def _elementwise(x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
     return torch.empty_like(x)
 
 
 _SHAPES: list[tuple[Any, Callable]] = [
     (_aten.linear.default, _linear), (_aten.layer_norm.default, _layer_norm), (_aten.batch_norm.default, _batch_norm),
+    (_aten.conv2d.default, _conv2d), (_aten.adaptive_avg_pool2d.default, _adaptive), (_aten.silu.default, _elementwise),
     (_aten.dropout.default, _elementwise), (_aten.relu.default, _elementwise), (_aten.gelu.default, _elementwise),
     (_aten.lstm.input, _lstm_input), (_aten.lstm.data, _lstm_data),
     (_aten.gru.input, _input), (_aten.gru.data, _data),
