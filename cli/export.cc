@@ -37,7 +37,7 @@ int Export(const Arguments& arguments) {
   pt2::Report report;
   Model model = pt2::Convert(pt2::ReadArchive(arguments.path), options, &report);
   ConvertOpset(model, arguments.opset);
-  WriteModel(model, arguments.output, int64_t{2000} << 20, arguments.opset);
+  WriteModel(model, arguments.output, int64_t{2000} << 20, arguments.opset, report.node_docs);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   const Graph& graph = *model.graph;
   if (arguments.json) {

@@ -92,3 +92,14 @@ class DynamicQuantization:
     exclude_nodes: list[str]
 
 def quantize_dynamic(input: str | bytes, output: str, options: DynamicQuantization, external_data: bool) -> int: ...
+def convert_program(
+    json: bytes, tensors: dict[str, Any], options_json: str, translations: dict[str, bytes], path: str
+) -> str:
+    """Converts a program of torch.export (its JSON, and its weights by name) and writes it as an .onnx file.
+
+    The options are JSON: input_names, output_names, input_axes and output_axes (a list of {axis: name}),
+    fold_constants, metadata, opset. Returns a report as JSON.
+    """
+
+def converts(target: str) -> bool:
+    """Whether an operator of torch ("aten.add.Tensor") has a conversion."""

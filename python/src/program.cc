@@ -10,6 +10,7 @@
 #include "arrays.h"
 #include "onnx/writer.h"
 #include "pt2/convert.h"
+#include "pt2/converter.h"
 #include "session/convert.h"
 
 namespace nb = nanobind;
@@ -106,7 +107,7 @@ std::string ConvertProgram(nb::bytes json, nb::dict tensors, const std::string& 
       report.seconds[stage] = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     };
     timed("opset", [&] { ConvertOpset(model, opset); });
-    timed("write", [&] { WriteModel(model, path, int64_t{2000} << 20, opset); });
+    timed("write", [&] { WriteModel(model, path, int64_t{2000} << 20, opset, report.node_docs); });
     out["nodes_after"] = model.graph->order().size();
   }
   out["program_nodes"] = report.program_nodes;
@@ -120,6 +121,9 @@ std::string ConvertProgram(nb::bytes json, nb::dict tensors, const std::string& 
 }  // namespace
 
 void AddProgram(nb::module_& m) {
+  m.def(
+      "converts", [](const std::string& target) { return pt2::FindConversion(target) != nullptr; }, "target"_a,
+      "Whether an operator of torch (\"aten.add.Tensor\") has a conversion.");
   m.def("convert_program", &ConvertProgram, "json"_a, "tensors"_a, "options_json"_a, "translations"_a, "path"_a,
         "Converts a program of torch.export (its JSON, and its weights by name) and writes it as an .onnx file. The "
         "options are JSON: input_names, output_names, input_axes and output_axes (a list of {axis: name}), "

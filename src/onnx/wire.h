@@ -60,7 +60,7 @@ enum {
 };
 }
 namespace node {
-enum { kInput = 1, kOutput = 2, kName = 3, kOpType = 4, kAttribute = 5, kDomain = 7, kOverload = 8 };
+enum { kInput = 1, kOutput = 2, kName = 3, kOpType = 4, kAttribute = 5, kDoc = 6, kDomain = 7, kOverload = 8 };
 }
 namespace attribute {
 enum {

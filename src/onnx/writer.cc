@@ -86,8 +86,8 @@ class GraphWriter {
  public:
   /// The main graph's large weights go to `large` where there is no external file, to be written after the rest.
   GraphWriter(const std::vector<std::string>& overridable, onnx::ExternalFile* external,
-              std::vector<LargeWeight>& large)
-      : overridable_(overridable.begin(), overridable.end()), external_(external), large_(large) {}
+              std::vector<LargeWeight>& large, const NodeDocs& docs)
+      : overridable_(overridable.begin(), overridable.end()), external_(external), large_(large), docs_(docs) {}
 
   /// `node` and `outer`: what holds a subgraph, and the names of the values there.
   void Write(pbf_writer& message, const Graph& g, const Node* node, const std::vector<std::string>* outer);
@@ -97,6 +97,7 @@ class GraphWriter {
 
   std::string Unique(const std::string& wanted);
   std::string UniqueNode(const std::string& wanted);
+  const std::string* DocOf(const std::string& node) const;
   Names NameValues(const Graph& g, const Node* node, const Names* outer);
   void WriteNode(pbf_writer& parent, const Graph& g, const Node& node, const Names& names);
   void WriteAttribute(pbf_writer& parent, const std::string& name, const Attribute& value, const Node& node,
@@ -108,6 +109,7 @@ class GraphWriter {
   std::set<std::string> overridable_;
   onnx::ExternalFile* external_;
   std::vector<LargeWeight>& large_;
+  const NodeDocs& docs_;
 };
 
 std::string GraphWriter::Unique(const std::string& wanted) {
@@ -125,6 +127,14 @@ std::string GraphWriter::UniqueNode(const std::string& wanted) {
   std::string name = wanted;
   while (!used_nodes_.insert(name).second) name = fmt::format("{}_{}", wanted, ++node_repeats_[wanted]);
   return name;
+}
+
+const std::string* GraphWriter::DocOf(const std::string& node) const {
+  if (docs_.empty()) return nullptr;
+  auto doc = docs_.find(node);
+  const size_t slash = node.rfind('/');
+  if (doc == docs_.end() && slash != std::string::npos) doc = docs_.find(node.substr(0, slash));
+  return doc == docs_.end() ? nullptr : &doc->second;
 }
 
 GraphWriter::Names GraphWriter::NameValues(const Graph& g, const Node* node, const Names* outer) {
@@ -208,6 +218,7 @@ void GraphWriter::WriteNode(pbf_writer& parent, const Graph& g, const Node& node
   if (!node.name.empty()) message.add_string(wire::kName, UniqueNode(node.name));
   message.add_string(wire::kOpType, node.op_type);
   for (const auto& [name, value] : node.attributes) WriteAttribute(message, name, value, node, names);
+  if (const std::string* doc = DocOf(node.name)) message.add_string(wire::kDoc, *doc);
   if (!node.domain.empty()) message.add_string(wire::kDomain, node.domain);
 }
 
@@ -313,7 +324,7 @@ struct Pieces {
   }
 };
 
-Pieces Serialize(const Model& model, int64_t opset, onnx::ExternalFile* external) {
+Pieces Serialize(const Model& model, int64_t opset, onnx::ExternalFile* external, const NodeDocs& docs = {}) {
   namespace wire = field::model;
   if (opset == kNewestWritten) opset = onnx::kNewestOpset;
   std::string bytes;
@@ -340,7 +351,7 @@ Pieces Serialize(const Model& model, int64_t opset, onnx::ExternalFile* external
   Pieces pieces;
   std::string graph_bytes;
   pbf_writer graph(graph_bytes);
-  GraphWriter(model.overridable, external, pieces.weights).Write(graph, *model.graph, nullptr, nullptr);
+  GraphWriter(model.overridable, external, pieces.weights, docs).Write(graph, *model.graph, nullptr, nullptr);
   size_t size = graph_bytes.size();
   for (const LargeWeight& w : pieces.weights) {
     const size_t field = w.head.size() + w.tensor->bytes();
@@ -386,16 +397,17 @@ std::string WriteCompiledGraph(const Model& model, std::ostream& out, int64_t* o
   return std::move(bytes).str();
 }
 
-void WriteModel(const Model& model, const std::string& path, int64_t external_above, int64_t opset) {
+void WriteModel(const Model& model, const std::string& path, int64_t external_above, int64_t opset,
+                const NodeDocs& docs) {
   Pieces pieces;
   if (WeightBytes(*model.graph) >= std::min(external_above, kMostBytes)) {
     const std::string name = path + ".data";
     NewFile(name, [&](std::ostream& out) {
       onnx::ExternalFile external{&out, std::filesystem::path(name).filename().string()};
-      pieces = Serialize(model, opset, &external);
+      pieces = Serialize(model, opset, &external, docs);
     });
   } else {
-    pieces = Serialize(model, opset, nullptr);
+    pieces = Serialize(model, opset, nullptr, docs);
   }
   NewFile(path, [&](std::ostream& out) { pieces.WriteTo(out); });
 }

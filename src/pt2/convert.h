@@ -2,6 +2,7 @@
 
 #include <map>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "graph/graph.h"
@@ -42,6 +43,7 @@ struct Report {
   int nodes = 0;            ///< after simplification
   std::map<std::string, double> seconds;
   std::vector<std::string> warnings;
+  std::unordered_map<std::string, std::string> node_docs;  ///< the user's source line, by the names of nodes
 };
 
 /// The program as a model at the newest opset. Throws Error naming the operator, its source line, and what to do.

@@ -28,6 +28,16 @@ std::string OutOfPlace(std::string_view target) {
   return std::string(target.substr(0, end - 1)) + std::string(target.substr(end));
 }
 
+/// Complex numbers as real ones with an axis more, [real, imaginary], which is how they lie in memory.
+slipway::Tensor AsPairs(const slipway::Tensor& t) {
+  if (!IsComplex(t.dtype())) return t;
+  std::vector<int64_t> sizes;
+  for (int i = 0; i < t.shape().rank(); ++i) sizes.push_back(t.shape()[i]);
+  sizes.push_back(2);
+  const DType real = t.dtype() == DType::kComplex128 ? DType::kDouble : DType::kFloat;
+  return slipway::Tensor(real, Shape(sizes), const_cast<void*>(t.raw()), std::make_shared<slipway::Tensor>(t));
+}
+
 std::string Where(const TorchNode& node) {
   const std::string line = node.SourceLine();
   return line.empty() ? fmt::format("node '{}'", node.name) : fmt::format("node '{}', {}", node.name, line);
@@ -132,24 +142,24 @@ void Converter::AddWeight(const InputSpec& spec) {
   const auto alias = program_.aliases.find(spec.target);
   const std::string& holder = alias == program_.aliases.end() ? spec.target : alias->second;
   ValueId& v = weights_.try_emplace(holder, kNone).first->second;
+  const TensorMeta* meta = Meta(spec.argument.text);
+  const bool complex = meta && IsComplex(meta->dtype);
   if (v == kNone) {
     const auto tensor = program_.tensors.find(holder);
     if (tensor == program_.tensors.end()) {
       throw Error(Code::kBadFile, fmt::format("the program's weights lack '{}'.", holder));
     }
-    v = graph().AddConstant(holder, tensor->second);
-  }
-  const TensorMeta* meta = Meta(spec.argument.text);
-  if (meta && IsComplex(meta->dtype)) {
-    throw Error(
-        Code::kUnsupported,
-        fmt::format("weight '{}' is complex, which ONNX's operators do not take: hold torch.view_as_real of it, "
-                    "and take torch.view_as_complex of that in forward.",
-                    holder));
+    v = graph().AddConstant(holder, complex ? AsPairs(tensor->second) : tensor->second);
   }
   const slipway::Tensor& held = *graph().value(v).constant;
-  bool same = meta && held.dtype() == meta->dtype && held.shape().rank() == static_cast<int>(meta->sizes.size());
-  for (int i = 0; same && i < held.shape().rank(); ++i) same = meta->sizes[i] == Expr(held.shape()[i]);
+  DType type = meta ? meta->dtype : DType::kUndefined;
+  Exprs sizes = meta ? meta->sizes : Exprs();
+  if (complex) {
+    type = type == DType::kComplex128 ? DType::kDouble : DType::kFloat;
+    sizes.emplace_back(2);
+  }
+  bool same = meta && held.dtype() == type && held.shape().rank() == static_cast<int>(sizes.size());
+  for (int i = 0; same && i < held.shape().rank(); ++i) same = sizes[i] == Expr(held.shape()[i]);
   if (!same) {
     throw Error(Code::kBadFile, fmt::format("weight '{}' is {} {}, which is not what the program says.", holder,
                                             Name(held.dtype()), held.shape().ToString()));
@@ -298,6 +308,9 @@ void Converter::BindSymbol(const Expr& e, ValueId scalar) {
 
 std::vector<ValueId> Converter::AddNode(Node node, int outputs, const std::string& name) {
   if (node.name.empty()) node.name = name;
+  if (node_ && !report_.node_docs.contains(node.name)) {
+    if (std::string line = node_->SourceLine(); !line.empty()) report_.node_docs.emplace(node.name, std::move(line));
+  }
   for (int i = 0; i < outputs; ++i) {
     node.outputs.push_back(graph().AddValue(i == 0 ? name : fmt::format("{}_{}", name, i)));
   }

@@ -111,6 +111,30 @@ def test_metadata_says_what_made_the_file():
     assert told["slipway.time"].startswith("20")
 
 
+@pytest.mark.parametrize("opset", [11, 18, 20])
+def test_nodes_say_their_line(opset):
+    """Also those that an older opset takes apart."""
+
+    class Model(nn.Module):
+        def forward(self, x):
+            return nn.functional.gelu(x) * x.shape[0]
+
+    report = export(Model(), torch.ones(2, 4), opset_version=opset, dynamic_axes={"x": [0]})
+    lines = {n.doc_string for n in onnx.load_model_from_string(report.model).graph.node}
+    assert len(lines) == 1
+    assert lines.pop().endswith("gelu(x) * x.shape[0]")
+
+
+def test_axes_of_one_name_are_one_though_the_model_never_compares_them():
+    class Model(nn.Module):
+        def forward(self, a, b):
+            return a * 2, b + 1
+
+    axes = {"a": {0: "n"}, "b": {0: "n"}}
+    report = export(Model(), (torch.ones(1, 3), torch.ones(1, 4)), dynamic_axes=axes, output_names=["c", "d"])
+    assert shapes(report) == {"a": ["n", 3], "b": ["n", 4], "c": ["n", 3], "d": ["n", 4]}
+
+
 def test_import_leaves_torch_alone():
     import subprocess
 
@@ -539,6 +563,20 @@ def test_wrong_translation_is_an_error(threshold, tmp_path):
 def test_random_models_are_not_compared():
     report = export(lambda x: x + torch.rand_like(x), (torch.randn(1, 4),))
     assert report.verified is None and "random" in report.verification
+
+
+def test_tolerance_grows_with_the_output():
+    """Sums of thousands are rounded in their last digits; near 0 there these look large."""
+    from slipway.exporter.verify import compare
+
+    want = np.array([4000.0, -3000.0, 0.001], np.float32)
+    got = want + np.float32(2e-3)
+    assert compare("y", got, want, 1e-3, 1e-5)[0].ok
+    assert not compare("y", got, want, 1e-3, 1e-5, grows=False)[0].ok
+    small = np.array([0.5, -0.2, 0.001], np.float32)
+    assert not compare("y", small + np.float32(2e-3), small, 1e-3, 1e-5)[0].ok
+    masked = np.array([-1e9, -1e9, 0.001], np.float32)
+    assert not compare("y", masked + np.array([0, 0, 2e-3], np.float32), masked, 1e-3, 1e-5)[0].ok
 
 
 def test_tolerances_can_be_given():

@@ -140,6 +140,16 @@ MODELS = {
     "llama": (lambda: hf.LlamaForCausalLM(hf.LlamaConfig(**DECODER)), text, TEXT, [(3, 5), (2, 33)]),
     "mistral": (lambda: hf.MistralForCausalLM(hf.MistralConfig(sliding_window=None, **DECODER)), text, TEXT, [(3, 5)]),
     "qwen2": (lambda: hf.Qwen2ForCausalLM(hf.Qwen2Config(**DECODER)), text, TEXT, [(2, 6)]),
+    "mixtral": (lambda: hf.MixtralForCausalLM(hf.MixtralConfig(num_local_experts=4, **DECODER)), text, TEXT, [(2, 6)]),
+    "deberta": (
+        lambda: hf.DebertaV2Model(hf.DebertaV2Config(vocab_size=90, relative_attention=True, position_buckets=8,
+                                                     pos_att_type=["c2p", "p2c"], share_att_key=True, **TINY)),
+        text, TEXT, [(2, 9)],
+    ),
+    "fnet": (
+        lambda: hf.FNetModel(hf.FNetConfig(vocab_size=90, hidden_size=32, num_hidden_layers=2, intermediate_size=64)),
+        lambda n, t: {"input_ids": ids(n, t)}, {"input_ids": BATCH_TIME}, [(2, 9)],
+    ),
     "vit": (
         lambda: hf.ViTForImageClassification(hf.ViTConfig(image_size=32, patch_size=8, num_labels=5, **TINY)),
         image(), IMAGE, [(4, 0)],

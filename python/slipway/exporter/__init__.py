@@ -27,7 +27,7 @@ from .. import _slipway, errors
 from ..errors import ExportError, ExportWarning
 from . import arguments as arguments_
 from . import capture as capture_
-from . import custom, handover, prepare, verify
+from . import custom, handover, lower, prepare, verify
 from .axes import DynamicAxes
 from .report import Axis, Comparison, Report, Run
 from .translate import Translations
@@ -289,6 +289,7 @@ class _Job:
         self.progress("convert")
         with verify.timed(self.report, "convert"):
             with capture_.quiet():
+                self.captured.program = lower.lower(self.captured.program, translations.find)
                 packed = handover.pack(self.captured.program)
             self.report.nodes_before = handover.nodes_of(packed.graph["graph_module"]["graph"])
             program = self.captured.program
@@ -305,7 +306,8 @@ class _Job:
                 "fold_constants": bool(fold),
                 "metadata": self._metadata(fold),
             }
-            text = _slipway.convert_program(packed.json(), packed.tensors, json.dumps(options), functions, file)
+            graph = packed.json(self.captured.same_symbols(self.axes))
+            text = _slipway.convert_program(graph, packed.tensors, json.dumps(options), functions, file)
         told = json.loads(text)
         stages = told.get("seconds", {})
         written = stages.get("write", 0.0)
@@ -354,6 +356,7 @@ class _Job:
                 self.report,
                 self.output_names,
                 self.progress,
+                grows=atol is None,
             )
         if self.report.verified is False:
             if mode == "strict" or (wrong and mode != "warn"):

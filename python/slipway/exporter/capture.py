@@ -19,7 +19,7 @@ from torch.export import Dim, ExportedProgram
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from ..errors import ExportError
-from . import composites, recurrent, source
+from . import composites, shapes, source
 from .arguments import Arguments, Outputs, flatten_outputs
 from .axes import DynamicAxes, Sizes, candidates, grow, others
 
@@ -34,6 +34,19 @@ class Captured:
     guards: source.Guards
     input_shapes: list[list[str | int]]  # symbolic sizes by input
     pinned: dict[tuple[int, int], str | None]  # (input, axis) to the user's line that needs the size
+
+    def same_symbols(self, axes: DynamicAxes) -> dict[str, str]:
+        """Symbols that stand for an axis of the same name as another symbol, which the model never compared."""
+        first: dict[str, str] = {}
+        same: dict[str, str] = {}
+        for place, names in enumerate(axes.inputs):
+            for axis, name in names.items():
+                size = self.input_shapes[place][axis]
+                if isinstance(size, str) and size.isidentifier():
+                    one = first.setdefault(name, size)
+                    if size != one and size not in first.values():
+                        same.setdefault(size, one)
+        return same
 
     def branches(self, axes: DynamicAxes) -> list[tuple[str, str]]:
         """Conditions on sizes that the user's code asked for, in the names of the axes, with their lines.
@@ -149,19 +162,57 @@ def quiet() -> Iterator[None]:
 
 
 def once(module: torch.nn.Module, arguments: Arguments, axes: DynamicAxes, sizes: Sizes) -> Captured:
+    """The program captured at these sizes, with as many axes dynamic as PyTorch finds to be."""
     tensors = arguments.tensors
     shapes = axes.shapes(tensors, sizes)
     example = tuple(grow(t, s) for t, s in zip(tensors, shapes, strict=True))
+    automatic = tuple({a: Dim.AUTO for a in names} for names in axes.inputs)
+    failure: Exception | None = None
+    try:
+        captured = _with(module, arguments, axes, sizes, example, automatic)
+        if not _apart(captured, axes):
+            return captured
+    except Exception as error:
+        failure = error
+    # Axes of one name as one Dim, which not every model takes: two sizes that only its code compares (the batch of
+    # values and of the indices into them) would otherwise become fixed.
+    uses = collections.Counter(name for names in axes.inputs for name in set(names.values()))
+    one = {name: Dim(f"d{i}") for i, (name, count) in enumerate(uses.items()) if count > 1}
+    if one:
+        shared = tuple({a: one.get(name, Dim.AUTO) for a, name in names.items()} for names in axes.inputs)
+        with contextlib.suppress(Exception):
+            return _with(module, arguments, axes, sizes, example, shared)
+    if failure is not None:
+        raise failure
+    return captured
+
+
+def _apart(captured: Captured, axes: DynamicAxes) -> bool:
+    """Whether axes came out fixed, or as more than a symbol, or the code asked for how sizes compare."""
+    shapes = captured.input_shapes
+    found = {shapes[place][axis] for place, names in enumerate(axes.inputs) for axis in names}
+    return bool(captured.guards.branches) or not all(isinstance(s, str) and s.isidentifier() for s in found)
+
+
+def _with(
+    module: torch.nn.Module,
+    arguments: Arguments,
+    axes: DynamicAxes,
+    sizes: Sizes,
+    example: tuple[torch.Tensor, ...],
+    dynamic: tuple[dict[int, Any], ...],
+) -> Captured:
     seen: list[Outputs] = []
     with (
         source.watch_guards(__file__) as guards,
         flat_call(module, arguments, seen),
-        recurrent.keep_whole(),
+        shapes.said_at_once(),
         composites.KeepSizes(),
         quiet(),
     ):
-        program = _program(module, example, axes)
-        if any("predispatch" in getattr(n.target, "__module__", "") for n in program.graph.nodes):
+        program = torch.export.export(module, example, dynamic_shapes=dynamic if any(dynamic) else None, strict=False)
+    if any("predispatch" in getattr(n.target, "__module__", "") for n in program.graph.nodes):
+        with quiet():
             program = program.run_decompositions({})  # torch.vmap is still to be worked out in it
     found = _input_shapes(program)
     pinned = {}
@@ -171,22 +222,6 @@ def once(module: torch.nn.Module, arguments: Arguments, axes: DynamicAxes, sizes
                 symbol = guards.symbols.get(f"L['input_{place}'].size()[{axis}]")
                 pinned[place, axis] = guards.find(symbol) if symbol else None
     return Captured(program, seen[0], sizes, guards, found, pinned)
-
-
-def _program(module: torch.nn.Module, example: tuple[torch.Tensor, ...], axes: DynamicAxes) -> ExportedProgram:
-    """The program with as many axes dynamic as PyTorch finds to be.
-
-    Axes of one name in several inputs are one Dim where the model takes that: two sizes that only its code compares
-    (the batch of values and of the indices into them) would otherwise become fixed.
-    """
-    uses = collections.Counter(name for names in axes.inputs for name in set(names.values()))
-    one = {name: Dim(f"d{i}") for i, (name, count) in enumerate(uses.items()) if count > 1}
-    automatic = tuple({a: Dim.AUTO for a in names} for names in axes.inputs)
-    if one:
-        shared = tuple({a: one.get(name, Dim.AUTO) for a, name in names.items()} for names in axes.inputs)
-        with contextlib.suppress(Exception):
-            return torch.export.export(module, example, dynamic_shapes=shared, strict=False)
-    return torch.export.export(module, example, dynamic_shapes=automatic if any(automatic) else None, strict=False)
 
 
 def _merged(captured: Captured, axes: DynamicAxes) -> list[str]:

@@ -24,8 +24,12 @@ class Program:
     graph: dict[str, Any]
     tensors: dict[str, np.ndarray]
 
-    def json(self) -> bytes:
-        return json.dumps(self.graph, cls=serialize.EnumEncoder, allow_nan=False).encode()
+    def json(self, same_symbols: Mapping[str, str]) -> bytes:
+        """The graph's text, with the first symbols named in same_symbols as the second."""
+        text = json.dumps(self.graph, cls=serialize.EnumEncoder, allow_nan=False)
+        for symbol, other in same_symbols.items():
+            text = text.replace(f"Symbol('{symbol}'", f"Symbol('{other}'")
+        return text.encode()
 
 
 def as_array(tensor: torch.Tensor, name: str = "a tensor") -> np.ndarray:

@@ -102,8 +102,22 @@ def _to_array(tensor: torch.Tensor) -> np.ndarray:
     return as_array(tensor.resolve_conj())
 
 
-def compare(name: str, got: Any, want: np.ndarray, rtol: float, atol: float) -> tuple[Comparison, bool]:
-    """How an output differs, and whether that is beyond anything that rounding does."""
+_FILL = 1e6  # what masks are filled with lies beyond, and says nothing of the size of the rest
+
+
+def _size_of(values: np.ndarray) -> float:
+    """How large values are that stand beside one another: their root mean square, at least 1."""
+    usual = values[values < _FILL]
+    return max(1.0, float(np.sqrt(np.mean(usual**2)))) if usual.size else 1.0
+
+
+def compare(
+    name: str, got: Any, want: np.ndarray, rtol: float, atol: float, grows: bool = True
+) -> tuple[Comparison, bool]:
+    """How an output differs, and whether that is beyond anything that rounding does.
+
+    grows: atol is meant for values about 1 and smaller; what is the sum of larger ones is rounded as those are.
+    """
     got = np.asarray(got)
     found = Comparison(name, list(want.shape), str(want.dtype), 0.0, 0.0, 0, True)
     if got.shape != want.shape:
@@ -125,6 +139,7 @@ def compare(name: str, got: Any, want: np.ndarray, rtol: float, atol: float) -> 
             same = (a == b) | (np.isnan(a) & np.isnan(b))
             error = np.where(same, 0.0, np.abs(a - b))
             finite = np.abs(b[np.isfinite(b)])
+            atol *= _size_of(finite) if grows else 1.0
             scale = finite.max() if finite.size else 0.0
             outside = ~(same | (error <= atol + rtol * np.abs(b)))
     found.max_abs_error = float(np.max(error))
@@ -162,8 +177,12 @@ def verify(
     report: Report,
     output_names: Sequence[str],
     progress: Callable[[str], None],
+    grows: bool,
 ) -> str:
-    """Compares at several sizes and fills the report; returns what is plainly wrong, "" where nothing is."""
+    """Compares at several sizes and fills the report; returns what is plainly wrong, "" where nothing is.
+
+    grows: see compare.
+    """
     try:
         session = InferenceSession(model)
     except errors.NotImplemented as error:
@@ -208,7 +227,7 @@ def verify(
             wrong = wrong or f"on {run.inputs} {message}"
             continue
         for name, a, b in zip(output_names, got, wanted, strict=True):
-            found, gross = compare(name, a, b, rtol, atol)
+            found, gross = compare(name, a, b, rtol, atol, grows)
             run.outputs.append(found)
             if gross and not wrong:
                 wrong = f"output '{name}' on {run.inputs}: {found.message}"

@@ -1,6 +1,6 @@
 #include <cmath>
 
-#include "pt2/converter.h"
+#include "pt2/aten/shared.h"
 
 // ONNX has complex numbers in its signal operators alone, and there as pairs: a complex tensor is a real one with an
 // axis more at its end, [real, imaginary]. The targets here are those of nodes that read or give complex tensors.
@@ -134,20 +134,111 @@ void Reshape(Call& c) {
   c.Out(c.Reshape(First(c).id, from, to));
 }
 
-// ---- Transforms -------------------------------------------------------------------------------------------------
-
-/// The scale that a norm asks for after ONNX's transform, which divides by n when it is inverse. 0: none.
-double Scale(Call& c, bool inverse, const Expr& n) {
-  const std::string norm = c.String("norm", "backward");
-  if (norm == "backward") return 1;
-  if (!n.is_int()) c.Fail("norm '{}' of a length that varies is not supported.", norm);
-  const auto count = static_cast<double>(n.int_value());
-  const double root = norm == "ortho" ? std::sqrt(count) : count;
-  return inverse ? root : 1 / root;
+void Expand(Call& c) {
+  Exprs from = First(c).shape, to = c.OutShape();
+  from.emplace_back(2);
+  to.emplace_back(2);
+  c.Out(c.Expand(First(c).id, from, to));
 }
 
-ValueId Scaled(Call& c, ValueId v, double by, DType real) {
-  return by == 1 ? v : c.Add("Mul", {v, c.Scalar(by, real)});
+void Slice(Call& c) {
+  const TensorRef x = First(c);
+  const Expr start = c.Size("start", 0), end = c.Size("end", Expr(INT64_MAX));
+  c.Out(c.Slice(x.id, x.Axis(c.Int("dim", 0)), start, end, c.Int("step", 1)));
+}
+
+void Select(Call& c) {
+  const TensorRef x = First(c);
+  c.Out(c.Select(x.id, x.Axis(c.Int("dim")), c.Size("index")));
+}
+
+void IndexSelect(Call& c) {
+  const TensorRef x = First(c);
+  c.Out(c.Add("Gather", {x.id, c.Tensor("index").id}, {{"axis", int64_t{x.Axis(c.Int("dim"))}}}));
+}
+
+/// roll(self, shifts, dims): what leaves at the end comes in at the start.
+void Roll(Call& c) {
+  const TensorRef x = First(c);
+  const Exprs shifts = c.Sizes("shifts");
+  const std::vector<int64_t> dims = c.Ints("dims");
+  if (dims.size() != shifts.size()) c.Fail("of all elements together it is not supported for complex tensors.");
+  ValueId v = x.id;
+  for (size_t i = 0; i < dims.size(); ++i) {
+    const int axis = x.Axis(dims[i]);
+    const Expr size = x.shape[axis];
+    if (size == Expr(0)) continue;
+    // In [0, size], so that both parts are within the axis.
+    const Expr cut = size - Expr::Call("PythonMod", {shifts[i], size});
+    v = c.Concat({c.Slice(v, axis, cut, Expr(INT64_MAX)), c.Slice(v, axis, 0, cut)}, axis);
+  }
+  c.Out(v);
+}
+
+/// fftshift and ifftshift: `detail` "i". The middle of each axis comes to its start, or goes back.
+void Shift(Call& c) {
+  const TensorRef x = First(c);
+  std::vector<int64_t> dims = c.Has("dim") ? c.Ints("dim") : std::vector<int64_t>();
+  for (int i = 0; i < x.rank() && !c.Has("dim"); ++i) dims.push_back(i);
+  ValueId v = x.id;
+  for (const int64_t dim : dims) {
+    const int axis = x.Axis(dim);
+    const Expr size = x.shape[axis], half = FloorDiv(size, 2), cut = c.detail() == "i" ? half : size - half;
+    v = c.Concat({c.Slice(v, axis, cut, Expr(INT64_MAX)), c.Slice(v, axis, 0, cut)}, axis);
+  }
+  c.Out(v);
+}
+
+void Flip(Call& c) {
+  const TensorRef x = First(c);
+  ValueId v = x.id;
+  for (const int64_t dim : c.Ints("dims")) {
+    v = c.Add("Slice", {v, c.IntsConstant({-1}), c.IntsConstant({INT64_MIN + 1}), c.IntsConstant({x.Axis(dim)}),
+                        c.IntsConstant({-1})});
+  }
+  c.Out(v);
+}
+
+/// cat and stack: `detail` "new" for an axis of its own.
+void Join(Call& c) {
+  const DType real = RealOf(c.OutDtype());
+  const int64_t dim = c.Int("dim", 0);
+  const int axis = static_cast<int>(dim < 0 ? dim + c.OutRank() : dim);
+  std::vector<ValueId> parts;
+  for (const TensorRef& t : c.Tensors("tensors")) {
+    const ValueId v = AsPair(c, {IsComplex(t.dtype) ? t.id : c.Cast(t.id, real), IsComplex(t.dtype)});
+    parts.push_back(c.detail() == "new" ? c.Unsqueeze(v, {axis}) : v);
+  }
+  c.Out(c.Concat(parts, axis));
+}
+
+/// `detail`: ReduceSum or ReduceMean
+void Reduce(Call& c) {
+  const TensorRef x = First(c);
+  std::vector<int64_t> axes;
+  for (const int64_t dim : c.Has("dim") ? c.Ints("dim") : std::vector<int64_t>()) axes.push_back(x.Axis(dim));
+  for (int i = 0; i < x.rank() && !c.Has("dim"); ++i) axes.push_back(i);
+  const int64_t keep = c.Bool("keepdim", false) ? 1 : 0;
+  c.Out(axes.empty() ? x.id : c.Add(c.detail(), {x.id, c.IntsConstant(axes)}, {{"keepdims", keep}}));
+}
+
+// ---- Transforms -------------------------------------------------------------------------------------------------
+
+/// How a transform of n numbers is divided: not at all, by the root of n, by n. torch numbers them so.
+enum class Norm : int64_t { kNone, kRoot, kAll };
+
+Norm NormOf(Call& c, bool inverse) {
+  const std::string norm = c.String("norm", "backward");
+  if (norm == "ortho") return Norm::kRoot;
+  return (norm == "backward") == inverse ? Norm::kAll : Norm::kNone;
+}
+
+/// Divides after ONNX's transform, which has divided by n where it is inverse.
+ValueId Divided(Call& c, ValueId v, const Expr& n, Norm norm, bool inverse, DType real) {
+  if (norm == (inverse ? Norm::kAll : Norm::kNone)) return v;
+  const ValueId size = c.Scalar(n, real);
+  const ValueId by = norm == Norm::kRoot ? c.Add("Sqrt", {size}) : size;
+  return c.Add(inverse ? "Mul" : "Div", {v, by});
 }
 
 ValueId Dft(Call& c, ValueId pairs, const Expr& n, int axis, bool inverse, bool half) {
@@ -155,39 +246,111 @@ ValueId Dft(Call& c, ValueId pairs, const Expr& n, int axis, bool inverse, bool 
                {{"inverse", int64_t{inverse}}, {"onesided", int64_t{half}}});
 }
 
-/// fft, ifft, rfft along one axis: `detail` is one of "", "inverse", "half".
-void Fourier(Call& c) {
-  const TensorRef x = c.Tensor("self");
-  const int axis = x.Axis(c.Int("dim", -1));
-  const Expr n = c.Has("n") ? c.Size("n") : x.shape.at(axis);
-  const bool inverse = c.detail() == "inverse", half = c.detail() == "half";
-  const DType real = RealOf(c.OutDtype());
-  const ValueId v = IsComplex(x.dtype) ? x.id : c.Add("Unsqueeze", {c.Cast(x.id, real), c.IntsConstant({-1})});
-  c.Out(Scaled(c, Dft(c, v, n, axis, inverse, half), Scale(c, inverse, n), real));
+/// The axes of a transform and how long it is along each: `dim` and `s` or `n`, for one axis, two or all of them.
+struct Axes {
+  std::vector<int> axes;
+  Exprs sizes;
+};
+
+Axes AxesOf(Call& c, const TensorRef& x) {
+  Axes found;
+  if (c.Has("dim")) {
+    for (const int64_t axis : c.Ints("dim")) found.axes.push_back(x.Axis(axis));
+  } else {
+    const size_t most = c.Has("s") ? c.Sizes("s").size() : x.shape.size();
+    const size_t count = c.detail().find('n') != std::string_view::npos   ? most
+                         : c.detail().find('2') != std::string_view::npos ? 2
+                                                                          : 1;
+    for (size_t i = 0; i < count; ++i)
+      found.axes.push_back(x.Axis(static_cast<int64_t>(i) - static_cast<int64_t>(count)));
+  }
+  for (const int axis : found.axes) found.sizes.push_back(x.shape.at(axis));
+  Exprs asked = c.Has("s") ? c.Sizes("s") : Exprs();
+  if (c.Has("n")) asked = {c.Size("n")};
+  if (!asked.empty() && asked.size() != found.sizes.size())
+    c.Fail("it has {} sizes for {} axes.", asked.size(), found.sizes.size());
+  for (size_t i = 0; i < asked.size(); ++i) {
+    if (!(asked[i] == Expr(-1))) found.sizes[i] = asked[i];
+  }
+  return found;
 }
 
-/// irfft: the other half of the spectrum is the mirrored conjugate of the first.
-void RealInverse(Call& c) {
-  const TensorRef x = c.Tensor("self");
-  const int axis = x.Axis(c.Int("dim", -1));
-  const Expr held = x.shape.at(axis);
-  const Expr n = c.Has("n") ? c.Size("n") : (held - Expr(1)) * Expr(2);
-  const DType real = RealOf(x.dtype);
+/// Transforms one axis after another. Of a real tensor the last is the first, of which `half` keeps the half that is
+/// not the other's mirror.
+ValueId Forward(Call& c, const TensorRef& x, const Axes& a, bool inverse, bool half, Norm norm, DType real) {
+  ValueId v = IsComplex(x.dtype) ? x.id : c.Add("Unsqueeze", {c.Cast(x.id, real), c.IntsConstant({-1})});
+  for (size_t i = a.axes.size(); i-- > 0;) {
+    const bool first = i + 1 == a.axes.size();
+    v = Divided(c, Dft(c, v, a.sizes[i], a.axes[i], inverse, half && first), a.sizes[i], norm, inverse, real);
+  }
+  return v;
+}
+
+/// The inverse along one axis, whose result is real: the other half of the spectrum is the mirrored conjugate of the
+/// first, which has `held` numbers.
+ValueId RealInverse(Call& c, ValueId pairs, const Expr& held, const Expr& n, int axis, Norm norm, DType real) {
   const Expr half = FloorDiv(n, 2) + Expr(1);
   if (!(half == held)) {
     if (!half.is_int() || !held.is_int() || half.int_value() > held.int_value()) {
       c.Fail("its length does not follow from the spectrum's: give n = 2 * (size - 1), or one more.");
     }
   }
-  const ValueId front = half == held ? x.id : c.Slice(x.id, axis, 0, half);
+  const ValueId front = half == held ? pairs : c.Slice(pairs, axis, 0, half);
   // 1 .. (n - 1) / 2, from the end to the start.
   const Expr rest = FloorDiv(n - Expr(1), 2);
   const ValueId middle = c.Slice(front, axis, 1, rest + Expr(1));
   const ValueId turned = c.Add("Slice", {middle, c.IntsConstant({-1}), c.IntsConstant({INT64_MIN + 1}),
                                          c.IntsConstant({axis}), c.IntsConstant({-1})});
   const ValueId all = c.Concat({front, Conjugate(c, turned, real)}, axis);
-  const ValueId y = Part(c, Dft(c, all, n, axis, true, false), 0);
-  c.Out(Scaled(c, y, Scale(c, true, n), real));
+  return Divided(c, Part(c, Dft(c, all, n, axis, true, false), 0), n, norm, true, real);
+}
+
+/// fft, ifft, rfft and their forms of two and n axes. `detail`: "i" for the inverse or "h" for half, then "2" or "n".
+void Fourier(Call& c) {
+  const TensorRef x = c.Tensor("self");
+  const bool inverse = c.detail().starts_with('i'), half = c.detail().starts_with('h');
+  const DType real = RealOf(c.OutDtype());
+  c.Out(Forward(c, x, AxesOf(c, x), inverse, half, NormOf(c, inverse), real));
+}
+
+/// irfft and its forms: the last axis is the one whose result is real.
+void RealFourier(Call& c) {
+  const TensorRef x = c.Tensor("self");
+  const DType real = RealOf(x.dtype);
+  Axes a = AxesOf(c, x);
+  const int last = a.axes.back();
+  const Expr held = x.shape.at(last);
+  const Expr n = c.Has("n") || c.Has("s") ? a.sizes.back() : (held - Expr(1)) * Expr(2);
+  a.axes.pop_back();
+  a.sizes.pop_back();
+  const Norm norm = NormOf(c, true);
+  c.Out(RealInverse(c, Forward(c, x, a, true, false, norm, real), held, n, last, norm, real));
+}
+
+/// _fft_c2c(self, dim, normalization, forward) and _fft_r2c(self, dim, normalization, onesided), which torch takes the
+/// others apart into.
+void Lowered(Call& c) {
+  const TensorRef x = c.Tensor("self");
+  const bool inverse = !c.Bool("forward", true), half = c.Bool("onesided", false);
+  c.Out(Forward(c, x, AxesOf(c, x), inverse, half, static_cast<Norm>(c.Int("normalization")), RealOf(c.OutDtype())));
+}
+
+/// _fft_c2r(self, dim, normalization, last_dim_size)
+void LoweredReal(Call& c) {
+  const TensorRef x = c.Tensor("self");
+  const DType real = RealOf(x.dtype);
+  Axes a = AxesOf(c, x);
+  const int last = a.axes.back();
+  a.axes.pop_back();
+  a.sizes.pop_back();
+  const auto norm = static_cast<Norm>(c.Int("normalization"));
+  const ValueId v = Forward(c, x, a, true, false, norm, real);
+  c.Out(RealInverse(c, v, x.shape.at(last), c.Size("last_dim_size"), last, norm, real));
+}
+
+void Angle(Call& c) {
+  const TensorRef x = First(c);
+  c.Out(AngleOf(c, Part(c, x.id, 1), Part(c, x.id, 0), RealOf(x.dtype)));
 }
 
 /// stft(self, n_fft, hop_length, win_length, window, normalized, onesided): [batch, frequencies, frames].
@@ -218,6 +381,7 @@ constexpr Conversion kConversions[] = {
     {"complex.aten.abs", Magnitude},
     {"complex.aten.add", Sum, "Add"},
     {"complex.aten.alias", Same},
+    {"complex.aten.cat", Join},
     {"complex.aten.clone", Same},
     {"complex.aten.complex", Make},
     {"complex.aten.conj", Conj},
@@ -226,12 +390,32 @@ constexpr Conversion kConversions[] = {
     {"complex.aten.detach", Same},
     {"complex.aten.div", Divide},
     {"complex.aten.exp", Exponential},
+    {"complex.aten.expand", Expand},
+    {"complex.aten._fft_c2c", Lowered},
+    {"complex.aten._fft_c2r", LoweredReal},
+    {"complex.aten._fft_r2c", Lowered},
+    {"complex.aten.angle", Angle},
     {"complex.aten.fft_fft", Fourier},
-    {"complex.aten.fft_ifft", Fourier, "inverse"},
-    {"complex.aten.fft_irfft", RealInverse},
-    {"complex.aten.fft_rfft", Fourier, "half"},
+    {"complex.aten.fft_fft2", Fourier, "2"},
+    {"complex.aten.fft_fftn", Fourier, "n"},
+    {"complex.aten.fft_fftshift", Shift},
+    {"complex.aten.fft_ifftshift", Shift, "i"},
+    {"aten.fft_fftshift", Shift},
+    {"aten.fft_ifftshift", Shift, "i"},
+    {"complex.aten.fft_ifft", Fourier, "i"},
+    {"complex.aten.fft_ifft2", Fourier, "i2"},
+    {"complex.aten.fft_ifftn", Fourier, "in"},
+    {"complex.aten.fft_irfft", RealFourier},
+    {"complex.aten.fft_irfft2", RealFourier, "2"},
+    {"complex.aten.fft_irfftn", RealFourier, "n"},
+    {"complex.aten.fft_rfft", Fourier, "h"},
+    {"complex.aten.fft_rfft2", Fourier, "h2"},
+    {"complex.aten.fft_rfftn", Fourier, "hn"},
     {"complex.aten.flatten", Reshape},
+    {"complex.aten.flip", Flip},
     {"complex.aten.imag", Imaginary},
+    {"complex.aten.index_select", IndexSelect},
+    {"complex.aten.mean", Reduce, "ReduceMean"},
     {"complex.aten.mul", Multiply},
     {"complex.aten.neg", Negate},
     {"complex.aten.permute", Transpose},
@@ -239,8 +423,14 @@ constexpr Conversion kConversions[] = {
     {"complex.aten.real", Real},
     {"complex.aten.reshape", Reshape},
     {"complex.aten.resolve_conj", Same},
+    {"complex.aten.roll", Roll},
+    {"complex.aten.select", Select},
+    {"complex.aten.slice", Slice},
+    {"complex.aten.squeeze", Reshape},
+    {"complex.aten.stack", Join, "new"},
     {"complex.aten.stft", Stft},
     {"complex.aten.sub", Sum, "Sub"},
+    {"complex.aten.sum", Reduce, "ReduceSum"},
     {"complex.aten.transpose", Transpose},
     {"complex.aten.unsqueeze", Reshape},
     {"complex.aten.view", Reshape},

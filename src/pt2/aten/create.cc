@@ -122,9 +122,38 @@ ValueId WriteTo(Call& c, const TensorRef& base, ValueId value, int) { return c.C
 
 void SizeOfAxis(Call& c) {}
 
+/// A window for signals. `detail`: the coefficients' family.
+void Window(Call& c) {
+  const Expr length = c.Size("window_length");
+  if (!length.is_int()) c.Fail("a window whose length varies is not supported: make it once, as a buffer.");
+  const int64_t n = length.int_value();
+  const double steps = static_cast<double>(c.Bool("periodic", true) ? n : n - 1), pi = 3.14159265358979323846;
+  const double alpha = c.Float("alpha", 0.54), beta = c.Float("beta", c.detail() == "kaiser" ? 12.0 : 0.46);
+  const DType type = c.OutDtype();
+  if (type != DType::kFloat && type != DType::kDouble) c.Fail("a window is float or double here.");
+  const auto at = [&](int64_t i) -> double {
+    if (n == 1) return 1;
+    const double x = static_cast<double>(i) / steps;
+    if (c.detail() == "hann") return 0.5 - 0.5 * std::cos(2 * pi * x);
+    if (c.detail() == "hamming") return alpha - beta * std::cos(2 * pi * x);
+    if (c.detail() == "blackman") return 0.42 - 0.5 * std::cos(2 * pi * x) + 0.08 * std::cos(4 * pi * x);
+    if (c.detail() == "bartlett") return 1 - std::abs(2 * x - 1);
+    const double t = 2 * x - 1;
+    return std::cyl_bessel_i(0.0, beta * std::sqrt(std::max(0.0, 1 - t * t))) / std::cyl_bessel_i(0.0, beta);
+  };
+  slipway::Tensor window(type, {n});
+  for (int64_t i = 0; i < n; ++i) {
+    if (type == DType::kFloat) window.data<float>()[i] = static_cast<float>(at(i));
+    if (type == DType::kDouble) window.data<double>()[i] = at(i);
+  }
+  c.Out(c.Constant(std::move(window)));
+}
+
 constexpr Conversion kConversions[] = {
     {"aten._to_copy", To},
     {"aten.arange", Arange},
+    {"aten.bartlett_window", Window, "bartlett"},
+    {"aten.blackman_window", Window, "blackman"},
     {"aten.copy", Copy},
     {"aten.double", To, "", WriteTo},
     {"aten.empty", Fill, "0"},
@@ -137,6 +166,9 @@ constexpr Conversion kConversions[] = {
     {"aten.full", Fill, "fill"},
     {"aten.full_like", Fill, "fill"},
     {"aten.half", To, "", WriteTo},
+    {"aten.hamming_window", Window, "hamming"},
+    {"aten.hann_window", Window, "hann"},
+    {"aten.kaiser_window", Window, "kaiser"},
     {"aten.linspace", Linspace},
     {"aten.logspace", Linspace, "log"},
     {"aten.new_empty", Fill, "0"},
@@ -146,6 +178,7 @@ constexpr Conversion kConversions[] = {
     {"aten.new_zeros", Fill, "0"},
     {"aten.ones", Fill, "1"},
     {"aten.ones_like", Fill, "1"},
+    {"aten.promote_types", SizeOfAxis},
     {"aten.scalar_tensor", ScalarTensor},
     {"aten.sym_size", SizeOfAxis},
     {"aten.to", To, "", WriteTo},

@@ -13,7 +13,7 @@ void NonZero(Call& c) { c.Out(Where(c, c.Tensor("self"))); }
 
 /// The same as one tensor an axis.
 void NonZeroByAxis(Call& c) {
-  const TensorRef x = c.Tensor("self");
+  const TensorRef x = c.Tensor(c.node().inputs.at(0).first);
   const ValueId all = c.Add("NonZero", {x.id});
   for (int i = 0; i < x.rank(); ++i) c.Out(i, c.Select(all, 0, i));
 }
@@ -57,11 +57,11 @@ void UniqueConsecutive(Call& c) {
   const ValueId any = c.Add("Compress", {first, first}, {{"axis", int64_t{0}}});
   const ValueId starts = c.Concat({any, differs}, 0);
   c.Out(0, c.Add("Compress", {flat, starts}, {{"axis", int64_t{0}}}));
-  if (c.Wants(1)) {
+  if (c.Bool("return_inverse", false)) {
     const ValueId run = c.Add("CumSum", {c.Cast(starts, DType::kInt64), c.SizeScalar(0)});
     c.Out(1, c.Add("Reshape", {c.Add("Sub", {run, c.SizeScalar(1)}), c.SizeVector(x.shape)}));
   }
-  if (c.Wants(2)) {
+  if (c.Bool("return_counts", false)) {
     const ValueId at = c.Add("Reshape", {c.Add("NonZero", {starts}), c.IntsConstant({-1})});
     const ValueId ends = c.Concat({c.Slice(at, 0, 1, Expr(INT64_MAX)), c.SizeVector({size})}, 0);
     // Of no elements there are no runs: the end is cut to as many as there are starts.
@@ -83,6 +83,34 @@ void BinCount(Call& c) {
   c.Out(c.Add("ScatterElements", {zeros, ids, by}, {{"axis", int64_t{0}}, {"reduction", std::string("add")}}));
 }
 
+/// How many elements lie in each of so many bins between min and max, or between the least and the largest element.
+void Histogram(Call& c) {
+  const TensorRef x = c.Tensor("self");
+  const DType type = c.OutDtype();
+  const Expr bins = c.Size("bins", 100);
+  const double from = c.Float("min", 0), to = c.Float("max", 0);
+  const ValueId flat = c.Add("Reshape", {x.id, c.IntsConstant({-1})});
+  ValueId low = c.Scalar(from, type), high = c.Scalar(to, type);
+  if (from == to) {
+    if (from == 0) {
+      low = c.Add("ReduceMin", {flat}, {{"keepdims", int64_t{0}}});
+      high = c.Add("ReduceMax", {flat}, {{"keepdims", int64_t{0}}});
+    }
+    // Without an extent the bins are those of one to either side.
+    const ValueId widen = c.Cast(c.Add("Equal", {low, high}), type);
+    low = c.Add("Sub", {low, widen});
+    high = c.Add("Add", {high, widen});
+  }
+  const ValueId inside = c.Add("And", {c.Add("GreaterOrEqual", {flat, low}), c.Add("LessOrEqual", {flat, high})});
+  const ValueId place =
+      c.Add("Mul", {c.Add("Div", {c.Add("Sub", {flat, low}), c.Add("Sub", {high, low})}), c.Scalar(bins, type)});
+  const ValueId bin = c.Cast(c.Add("Where", {inside, place, c.Scalar(0.0, type)}), DType::kInt64);
+  const ValueId at = c.Add("Min", {bin, c.SizeScalar(bins - Expr(1))});
+  const ValueId zeros = c.Full({bins}, 0, type);
+  c.Out(c.Add("ScatterElements", {zeros, at, c.Cast(inside, type)},
+              {{"axis", int64_t{0}}, {"reduction", std::string("add")}}));
+}
+
 /// A tensor's only element as a number that sizes and conditions may depend on.
 void Item(Call& c) {
   const TensorRef x = c.Tensor("self");
@@ -98,10 +126,12 @@ constexpr Conversion kConversions[] = {
     {"aten._unique2", Unique},
     {"aten.argwhere", NonZero},
     {"aten.bincount", BinCount},
+    {"aten.histc", Histogram},
     {"aten.item", Item},
     {"aten.masked_select", MaskedSelect},
     {"aten.nonzero", NonZero},
     {"aten.nonzero_numpy", NonZeroByAxis},
+    {"aten.where.default", NonZeroByAxis},
     {"aten.unique_consecutive", UniqueConsecutive},
     {"aten.unique_dim", Unique},
 };

@@ -108,8 +108,45 @@ void TensorDot(Call& c) {
   c.Out(c.Add("Einsum", {a.id, b.id}, {{"equation", ta + "," + tb + "->" + out}}));
 }
 
+/// Rows that are sorted by group, each times its group's matrix: `offs` says where each group's rows end. (A mixture of
+/// experts.)
+void GroupedMatMul(Call& c) {
+  const TensorRef x = c.Tensor(c.node().inputs.at(0).first), w = c.Tensor(c.node().inputs.at(1).first);
+  const TensorRef ends = c.OptionalTensor(c.Has("offsets") ? "offsets" : "offs");
+  if (x.rank() != 2 || w.rank() != 3 || !ends.defined() || c.Has("bias")) {
+    c.Fail("of other than a matrix and a stack of matrices it has no form in ONNX.");
+  }
+  if (!w.shape[0].is_int()) c.Fail("the number of groups must be fixed.");
+  const int64_t groups = w.shape[0].int_value();
+  // Rows after the last group's are left as 0.
+  const ValueId stops = c.Concat({c.Cast(ends.id, DType::kInt64), c.SizeVector({x.shape[0]})}, 0);
+  const ValueId starts = c.Concat({c.IntsConstant({0}), c.Cast(ends.id, DType::kInt64)}, 0);
+  const auto parts =
+      c.AddMany("Split", {x.id, c.Add("Sub", {stops, starts})}, static_cast<int>(groups + 1), {{"axis", int64_t{0}}});
+  std::vector<ValueId> products;
+  for (int64_t i = 0; i < groups; ++i) products.push_back(c.Add("MatMul", {parts[i], c.Select(w.id, 0, i)}));
+  const ValueId left = c.Add("Shape", {parts[groups]}, {{"start", int64_t{0}}, {"end", int64_t{1}}});
+  products.push_back(c.Add("ConstantOfShape", {c.Concat({left, c.SizeVector({w.shape[2]})}, 0)},
+                           {{"value", Filled(c.Elem(products[0]), Shape{1}, 0)}}));
+  c.Out(c.Concat(products, 0));
+}
+
+/// Products over the last axes of both.
+void Inner(Call& c) {
+  const TensorRef a = c.Tensor("self"), b = c.Tensor("other");
+  if (a.rank() == 0 || b.rank() == 0) return c.Out(c.Add("Mul", {a.id, b.id}));
+  std::string left, right;
+  for (int i = 0; i + 1 < a.rank(); ++i) left += static_cast<char>('a' + i);
+  for (int i = 0; i + 1 < b.rank(); ++i) right += static_cast<char>('A' + i);
+  c.Out(c.Add("Einsum", {a.id, b.id}, {{"equation", left + "z," + right + "z->" + left + right}}));
+}
+
+void Determinant(Call& c) { c.Out(c.Add("Det", {c.Tensor(c.node().inputs.at(0).first).id})); }
+
 constexpr Conversion kConversions[] = {
     {"aten.__rmatmul__", MatMul},
+    {"aten._grouped_mm", GroupedMatMul},
+    {"aten._linalg_det", Determinant},
     {"aten.addbmm", AddBmm},
     {"aten.addmm", AddMm},
     {"aten.addmv", AddProduct, "mat,vec"},
@@ -117,8 +154,11 @@ constexpr Conversion kConversions[] = {
     {"aten.baddbmm", AddProduct, "batch1,batch2"},
     {"aten.bilinear", Bilinear},
     {"aten.bmm", MatMul},
+    {"aten.det", Determinant},
     {"aten.dot", MatMul},
     {"aten.einsum", Einsum},
+    {"aten.inner", Inner},
+    {"aten.linalg_det", Determinant},
     {"aten.linalg_matmul", MatMul},
     {"aten.linear", Linear},
     {"aten.matmul", MatMul},
@@ -128,6 +168,7 @@ constexpr Conversion kConversions[] = {
     {"aten.ger", Outer},
     {"aten.tensordot", TensorDot},
     {"aten.vdot", MatMul},
+    {"transformers.grouped_mm_fallback", GroupedMatMul},
 };
 
 }  // namespace

@@ -1,7 +1,7 @@
 #include <cmath>
 #include <limits>
 
-#include "pt2/converter.h"
+#include "pt2/aten/shared.h"
 
 namespace slipway::pt2 {
 namespace {
@@ -278,19 +278,18 @@ void AddC(Call& c) {
 }
 
 void Atan2(Call& c) {
-  // atan(y/x), moved into the quadrant of (x, y).
   const Pair p = Operands(c, c.OutDtype());
-  const ValueId y = p.a, x = p.b;
-  const auto number = [&](double v) { return c.Scalar(v, p.type); };
+  c.Out(AngleOf(c, p.a, p.b, p.type));
+}
+/// Of a real number: 0, or pi where it is negative.
+void Angle(Call& c) {
+  const DType type = c.OutDtype();
+  const ValueId x = c.Cast(First(c).id, type);
   const double pi = 3.14159265358979323846;
-  const ValueId below = c.Add("Less", {y, number(0)});
-  const ValueId turn = c.Add("Where", {below, number(-pi), number(pi)});
-  const ValueId left = c.Add("Less", {x, number(0)});
-  const ValueId base = c.Add("Atan", {c.Add("Div", {y, x})});
-  ValueId v = c.Add("Where", {left, c.Add("Add", {base, turn}), base});
-  // 0/0 is no number: on the origin the answer is 0.
-  const ValueId origin = c.Add("And", {c.Add("Equal", {x, number(0)}), c.Add("Equal", {y, number(0)})});
-  c.Out(c.Add("Where", {origin, number(0), v}));
+  const ValueId turn =
+      c.Add("Where", {c.Add("Less", {x, c.Scalar(0.0, type)}), c.Scalar(pi, type), c.Scalar(0.0, type)});
+  if (!IsFloating(First(c).dtype)) return c.Out(turn);
+  c.Out(c.Add("Where", {c.Add("IsNaN", {x}), x, turn}));
 }
 void Hypot(Call& c) {
   const Pair p = Operands(c, c.OutDtype());
@@ -361,6 +360,7 @@ constexpr Conversion kConversions[] = {
     {"aten.add", Sum, "Add"},
     {"aten.addcdiv", AddC, "Div"},
     {"aten.addcmul", AddC, "Mul"},
+    {"aten.angle", Angle},
     {"aten.arccos", Unary, "Acos"},
     {"aten.arcsin", Unary, "Asin"},
     {"aten.arctan", Unary, "Atan"},
@@ -470,6 +470,20 @@ constexpr Conversion kConversions[] = {
 };
 
 }  // namespace
+
+ValueId AngleOf(Call& c, ValueId y, ValueId x, DType type) {
+  // atan(y/x), moved into the quadrant of (x, y).
+  const auto number = [&](double v) { return c.Scalar(v, type); };
+  const double pi = 3.14159265358979323846;
+  const ValueId below = c.Add("Less", {y, number(0)});
+  const ValueId turn = c.Add("Where", {below, number(-pi), number(pi)});
+  const ValueId left = c.Add("Less", {x, number(0)});
+  const ValueId base = c.Add("Atan", {c.Add("Div", {y, x})});
+  const ValueId v = c.Add("Where", {left, c.Add("Add", {base, turn}), base});
+  // 0/0 is no number: on the origin the answer is 0.
+  const ValueId origin = c.Add("And", {c.Add("Equal", {x, number(0)}), c.Add("Equal", {y, number(0)})});
+  return c.Add("Where", {origin, number(0), v});
+}
 
 const ConversionTable kPointwiseTable = {std::begin(kConversions), std::end(kConversions)};
 

@@ -263,9 +263,15 @@ Exprs PieceSizes(Call& c, int axis) {
   }
   return sizes;
 }
+/// Which axis: `dim`, or for `detail` "h", "v" and "d" the one that the name means.
+int SplitAxis(Call& c, const TensorRef& x) {
+  if (c.detail() == "h") return x.rank() == 1 ? 0 : 1;
+  if (c.detail() == "d") return 2;
+  return x.Axis(c.Int("dim", 0));
+}
 void Split(Call& c) {
   const TensorRef x = First(c);
-  const int axis = x.Axis(c.Int("dim", 0));
+  const int axis = SplitAxis(c, x);
   const Exprs sizes = PieceSizes(c, axis);
   if (sizes.size() == 1) return c.Out(x.id);
   Attributes attributes = {{"axis", int64_t{axis}}};
@@ -280,7 +286,7 @@ void Split(Call& c) {
   for (size_t i = 0; i < pieces.size(); ++i) c.Out(static_cast<int>(i), pieces[i]);
 }
 ValueId WriteSplit(Call& c, const TensorRef& base, ValueId value, int index) {
-  const int axis = base.Axis(c.Int("dim", 0));
+  const int axis = SplitAxis(c, base);
   const Exprs sizes = PieceSizes(c, axis);
   Expr start = 0;
   for (int i = 0; i < index; ++i) start = start + sizes[i];
@@ -462,6 +468,46 @@ void Unfold(Call& c) {
   std::vector<int64_t> perm = Identity(x.rank() + 1);
   std::rotate(perm.begin() + axis + 1, perm.begin() + axis + 2, perm.end());
   c.Out(c.Transpose(windows, perm));
+}
+
+/// Where the elements of as_strided lie in the memory of its argument, which must be all of one piece.
+ValueId Places(Call& c, const TensorRef& x) {
+  const std::vector<int64_t> sizes = c.Ints("size"), strides = c.Ints("stride");
+  int64_t count = 1, held = 1;
+  for (const int64_t n : sizes) count *= n;
+  for (const Expr& n : x.shape) {
+    if (!n.is_int()) c.Fail("of a tensor whose sizes vary it has no form in ONNX.");
+    held *= n.int_value();
+  }
+  const TensorMeta* meta = c.converter().Meta(c.node().inputs.at(0).second.text);
+  int64_t stride = 1;
+  for (size_t i = x.shape.size(); meta && i-- > 0;) {
+    if (i < meta->strides.size() && !(x.shape[i] == Expr(1)) && !(meta->strides[i] == Expr(stride))) {
+      c.Fail("the tensor must be contiguous: call contiguous() first.");
+    }
+    stride *= x.shape[i].int_value();
+  }
+  slipway::Tensor at(DType::kInt64, Shape(sizes));
+  for (int64_t i = 0; i < count; ++i) {
+    int64_t rest = i, place = c.Int("storage_offset", 0);
+    for (size_t axis = sizes.size(); axis-- > 0; rest /= sizes[axis]) place += rest % sizes[axis] * strides.at(axis);
+    if (place < 0 || place >= held) c.Fail("it reaches beyond the tensor's memory.");
+    at.data<int64_t>()[i] = place;
+  }
+  return c.Constant(std::move(at));
+}
+
+void AsStrided(Call& c) {
+  const TensorRef x = First(c);
+  const ValueId at = Places(c, x);
+  c.Out(c.Add("Gather", {c.Add("Reshape", {x.id, c.IntsConstant({-1})}), at}, {{"axis", int64_t{0}}}));
+}
+
+ValueId WriteStrided(Call& c, const TensorRef& base, ValueId value, int) {
+  const ValueId one = c.IntsConstant({-1});
+  const ValueId flat = c.Add("Reshape", {base.id, one}), at = c.Add("Reshape", {Places(c, base), one});
+  const ValueId all = c.Add("ScatterElements", {flat, at, c.Add("Reshape", {value, one})}, {{"axis", int64_t{0}}});
+  return c.Add("Reshape", {all, c.SizeVector(base.shape)});
 }
 
 // ---- Joins ----------------------------------------------------------------------------------------------------------
@@ -678,6 +724,11 @@ constexpr Conversion kConversions[] = {
     {"aten.unbind", Unbind, "", WriteUnbind},
     {"aten.unbind_copy", Unbind},
     {"aten.unflatten", Reshape, "", WriteReshape},
+    {"aten.dsplit", Split, "d", WriteSplit},
+    {"aten.hsplit", Split, "h", WriteSplit},
+    {"aten.vsplit", Split, "v", WriteSplit},
+    {"aten.as_strided", AsStrided, "", WriteStrided},
+    {"aten.as_strided_copy", AsStrided},
     {"aten.unfold", Unfold},
     {"aten.unsafe_chunk", Split},
     {"aten.unsafe_split", Split},
