@@ -131,8 +131,9 @@ CompiledModel ReadCompiled(const std::shared_ptr<const MappedFile>& file, const 
     if (!inside(e.offset, e.bytes) || e.offset % kLine != 0) throw damaged();
   }
   const std::string_view graph(reinterpret_cast<const char*>(bytes.data()) + header.graph_offset, header.graph_bytes);
-  CompiledModel compiled{.model = ReadCompiledGraph(graph, file),
-                         .store = std::make_shared<MappedStore>(file, std::move(entries))};
+  CompiledModel compiled{.model = ReadCompiledGraph(graph, file), .version = header.version, .isa = header.isa};
+  for (const Entry& e : entries) compiled.packed_bytes += e.bytes;
+  compiled.store = std::make_shared<MappedStore>(file, std::move(entries));
   compiled.model.path = path;
   return compiled;
 }
