@@ -120,7 +120,8 @@ void PackPanels(const float* b, int64_t k, int64_t n, int64_t row_stride, int64_
   const int64_t panels = DivideUp(n, kPanelWidth);
   const int64_t grain = std::max<int64_t>(1, 64 * 1024 / std::max<int64_t>(1, k * kPanelWidth));
   // A row that lies in memory as such is read on for some pages' length, not a panel's width at a time.
-  const int64_t side_by_side = col_stride == 1 ? 16 : 1;
+  const int64_t share = DivideUp(panels, 4 * threads.count());
+  const int64_t side_by_side = col_stride == 1 ? std::min<int64_t>(16, share) : 1;
   const int64_t rows = col_stride == 1 ? 16 : kPackedRows;
   threads.ParallelFor(panels, std::max(grain, side_by_side), [&](int64_t begin, int64_t end) HWY_ATTR {
     for (int64_t first = begin; first < end; first += side_by_side) {
