@@ -1,6 +1,6 @@
 """Where the time of the ten models goes: runs `slipway bench --profile` and writes the table in docs/performance.md.
 
-python bench/profile.py [--threads N] [--slipway PATH] [NAME ...]
+python bench/profiles.py [--threads N] [--slipway PATH] [NAME ...]
 
 A row is an operator type: its share of the model's time, and its rates beside the machine's peaks, which are measured
 in the same runs. Types under 1% are added up. Writes bench/results/profile.json too.
@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-BEGIN, END = "<!-- from bench/profile.py -->", "<!-- end of the profile -->"
+BEGIN, END = "<!-- from bench/profiles.py -->", "<!-- end of the profile -->"
 
 
 def profile(program, name, threads, seconds):
