@@ -17,16 +17,25 @@ ROOT = Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- from bench/profiles.py -->", "<!-- end of the profile -->"
 
 
+def ask(program, *arguments):
+    """What a command of the program says as JSON."""
+    command = [str(c) for c in (program, *arguments, "--json")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)}: {done.stderr}")
+    return json.loads(done.stdout)
+
+
 def profile(program, name, threads, seconds):
     """What `slipway bench --profile` says of a model at batch 1."""
     import zoo
-    from models import TEXTS
 
-    dims = ["--dim", "seq=128"] if name in TEXTS else []
-    command = [program, "bench", zoo.export(name, "dynamo", 18, full=True), "--dim", "batch=1", *dims, "--profile"]
-    command += ["--threads", threads, "--seconds", seconds, "--json"]
-    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, check=True)
-    return json.loads(done.stdout)["results"][0]
+    from models import IMAGES
+
+    feeds = zoo.feeds(name, {"batch": 1} if name in IMAGES else {"batch": 1, "seq": 128}, full=True)
+    shapes = [w for i, x in feeds.items() for w in ("--shape", f"{i}={'x'.join(map(str, x.shape))}")]
+    arguments = [zoo.export(name, "dynamo", 18, full=True), *shapes, "--threads", threads, "--seconds", seconds]
+    return ask(program, "bench", *arguments, "--profile")["results"][0]
 
 
 def share_of(rate, peak):
