@@ -99,7 +99,7 @@ void RunLayer(benchmark::State& state, const Layer& l, const ConvAlgorithm* algo
   const KeepWorkersAwake awake(threads);
   size_t turn = 0;
   for (auto _ : state) {
-    convs[turn++ % convs.size()]->Run(x.data(), s, {.bias = bias.data(), .activation = Activation::kRelu}, y.data(),
+    convs[turn++ % convs.size()]->Run({x.data()}, s, {.bias = bias.data(), .activation = Activation::kRelu}, y.data(),
                                       threads);
     benchmark::ClobberMemory();
   }

@@ -29,7 +29,6 @@ def ask(program, *arguments):
 def profile(program, name, threads, seconds):
     """What `slipway bench --profile` says of a model at batch 1."""
     import zoo
-
     from models import IMAGES
 
     feeds = zoo.feeds(name, {"batch": 1} if name in IMAGES else {"batch": 1, "seq": 128}, full=True)

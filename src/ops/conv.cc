@@ -117,7 +117,8 @@ class ConvWeights {
   std::unique_ptr<const kernels::PackedConv> packed_[kernels::PackedConv::kAlgorithms];
 };
 
-/// Convolution. ONNX Conv, since 22; ai.slipway FusedConv adds a residual, an activation and channels-last images.
+/// Convolution. ONNX Conv, since 22; ai.slipway FusedConv adds a residual, an activation, channels-last
+/// images, and for 1x1 kernels over such images a scale of the input, one number a channel and image.
 struct Conv {
   WindowAttributes window;
   int64_t group = 1;
@@ -136,7 +137,10 @@ struct Conv {
     c.ExpectSameElem(1, 0);
     if (c.Has(2)) c.ExpectSameElem(2, 0);
     if (c.Has(2)) CheckConvBias(c, 2, 1);
-    c.Out(0, c.Elem(0), ConvOutput(c, window, group, channels_last, 1));
+    SymbolicShape out = ConvOutput(c, window, group, channels_last, 1);
+    CheckResidual(c, 3, out, c.Elem(0));
+    if (c.Has(4)) CheckScale(c);
+    c.Out(0, c.Elem(0), std::move(out));
   }
 
   bool Prepack(int input, const InferContext& c, const kernels::Packing& packing) {
@@ -171,13 +175,27 @@ struct Conv {
     FillConvWindow(spatial, w.shape());
     if (x.dtype() == DType::kFloat && rank <= 2 && w.size() > 0) return RunFloat(c, spatial);
     const Tensor* b = c.Has(2) ? &c.In(2) : nullptr;
-    const bool fused = epilogue.activation != kernels::Activation::kNone || channels_last || c.Has(3);
+    const bool fused = epilogue.activation != kernels::Activation::kNone || channels_last || c.Has(3) || c.Has(4);
     if (fused) c.Fail("the fused form is for float images of one or two spatial axes.");
     Visit(Types<float, double>{}, x.dtype(), "float or double",
           [&]<class T>() { PlainConv<T>(x, w, b, spatial, group, c.Out(0), c.threads()); });
   }
 
  private:
+  /// Input 4 multiplies each channel of each image: [N, 1..., C].
+  void CheckScale(const InferContext& c) const {
+    c.ExpectSameElem(4, 0);
+    if (!c.HasRank(4) || !c.HasRank(0)) return;
+    const SymbolicShape &x = c.Shape(0), &scale = c.Shape(4);
+    const int last = x.rank() - 1;
+    bool fits = scale.rank() == x.rank() && !scale[0].Differs(x[0]) && !scale[last].Differs(x[last]);
+    for (int i = 1; fits && i < last; ++i) fits = !scale[i].Differs(Dim(1));
+    if (!fits) {
+      c.Fail("scale {} has shape {}, but image {} has shape {}: one number a channel and image is wanted.",
+             c.InputName(4), scale.ToString(), c.InputName(0), x.ToString());
+    }
+  }
+
   WindowAttributes Shaped(const InferContext& c) const { return ConvWindow(c, window, 1); }
 
   kernels::ConvAttributes AttributesFor(const WindowAttributes& spatial, const Shape& w) const {
@@ -223,12 +241,16 @@ struct Conv {
     kernels::Epilogue now = epilogue;
     now.bias = c.Has(2) ? c.In(2).data<float>() : nullptr;
     const float* residual = c.Has(3) ? c.In(3).data<float>() : nullptr;
+    const float* scale = c.Has(4) ? c.In(4).data<float>() : nullptr;
     const int64_t channels = c.In(1).shape()[1] * group, out_channels = c.In(1).shape()[0];
     now.residual_stride = out_channels;
-    const bool as_they_lie = weights && weights->TakeFirstUse(shape);
+    const bool as_they_lie = weights && !scale && weights->TakeFirstUse(shape);
     const kernels::PackedConv* conv = as_they_lie ? nullptr : weights ? &weights->For(shape, c.threads()) : &*once;
+    if (scale && !(channels_last && kernels::PackedConv::CanScale(conv->attributes(), shape))) {
+      c.Fail("a scale of the input is for 1x1 kernels over channels-last images.");
+    }
     const auto run = [&](const float* in, float* out) {
-      if (conv) return conv->Run(in, shape, now, out, c.threads());
+      if (conv) return conv->Run({in, scale}, shape, now, out, c.threads());
       kernels::GemmUnpacked(shape.n * shape.h * shape.w, out_channels, channels, in, channels, weights->data(), 1,
                             channels, out, out_channels, now, c.threads());
       weights->Release();
@@ -252,6 +274,6 @@ struct Conv {
 extern const OpDef kConv =
     Define<Conv>({.name = "Conv", .since = 22, .min_inputs = 2, .max_inputs = 3, .types = kFloatTypes});
 extern const OpDef kSlipwayFusedConv = Define<Conv>(
-    {.name = "FusedConv", .domain = kSlipwayDomain, .min_inputs = 2, .max_inputs = 4, .types = {DType::kFloat}});
+    {.name = "FusedConv", .domain = kSlipwayDomain, .min_inputs = 2, .max_inputs = 5, .types = {DType::kFloat}});
 
 }  // namespace slipway

@@ -108,14 +108,7 @@ struct FusedConvInteger {
       CheckConvBias(c, 6, 1);
     }
     const SymbolicShape out = ConvOutput(c, conv.window, conv.group, false, 1);
-    if (c.Has(7)) {
-      c.ExpectElem(7, {DType::kFloat});
-      bool same = !c.HasRank(7) || !out.has_rank() || c.Shape(7).rank() == out.rank();
-      for (int i = 0; same && c.HasRank(7) && out.has_rank() && i < out.rank(); ++i)
-        same = !c.Shape(7)[i].Differs(out[i]);
-      if (!same)
-        c.Fail("{} has shape {}, but the result has shape {}.", c.InputName(7), c.Shape(7).ToString(), out.ToString());
-    }
+    CheckResidual(c, 7, out);
     c.Out(0, DType::kFloat, out);
   }
   bool Prepack(int input, const InferContext& c, const kernels::Packing& packing) {

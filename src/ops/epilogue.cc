@@ -42,6 +42,18 @@ kernels::Epilogue ParseEpilogue(const Attributes& a) {
   return e;
 }
 
+void CheckResidual(const InferContext& c, int residual, const SymbolicShape& result, DType elem) {
+  if (!c.Has(residual)) return;
+  c.ExpectElem(residual, {elem});
+  if (!c.HasRank(residual) || !result.has_rank()) return;
+  const SymbolicShape& shape = c.Shape(residual);
+  bool same = shape.rank() == result.rank();
+  for (int i = 0; same && i < result.rank(); ++i) same = !shape[i].Differs(result[i]);
+  if (!same) {
+    c.Fail("{} has shape {}, but the result has shape {}.", c.InputName(residual), shape.ToString(), result.ToString());
+  }
+}
+
 double Activate(const kernels::Epilogue& e, double x) {
   auto sigmoid = [](double v) { return 1 / (1 + std::exp(-v)); };
   switch (e.activation) {

@@ -92,8 +92,8 @@ TEST(ChannelsLast, ConvolutionsAndWhatIsBetween) {
              const ValueId gate = b.Add("Sigmoid", {Conv(b, squeezed, 2, 4)});
              b.Output(Conv(b, b.Add("Mul", {gate, x}), 4, 2));
            },
-           {"Transpose", "FusedConv", "GlobalAveragePool", "FusedConv", "Relu", "FusedConv", "Sigmoid", "Mul",
-            "FusedConv", "Transpose"}},
+           {"Transpose", "FusedConv", "GlobalAveragePool", "FusedConv", "Relu", "FusedConv", "Sigmoid", "FusedConv",
+            "Transpose"}},
           {"no convolution, nothing to gain",
            [](GraphBuilder& b) {
              b.Output(b.Add("Relu", {b.Input("x", {kBatch, 3, 4, 4})}));

@@ -26,5 +26,6 @@ Rule FuseConvBatchNorm, FuseConvBias, FuseMatMulTranspose, FuseMatMulBias, FuseM
 Rule FuseMatMulInteger, FuseDequantize;
 Rule FuseResidual, FuseActivation, FuseSkipLayerNorm;
 Sweep ChannelsLast;
+Rule FuseConvScale;
 
 }  // namespace slipway

@@ -47,6 +47,7 @@ constexpr Pass kPipeline[] = {
     {.name = "FuseSkipLayerNorm", .level = 2, .rule = FuseSkipLayerNorm},
     // Last: what is fused already has fewer values to be moved.
     {.name = "ChannelsLast", .level = 3, .sweep = ChannelsLast},
+    {.name = "FuseConvScale", .level = 3, .rule = FuseConvScale},
 };
 constexpr int kMaxRounds = 8;
 

@@ -9,6 +9,7 @@
 #include <cmath>
 #include <exception>
 #include <memory>
+#include <new>
 #include <system_error>
 #include <thread>
 #include <vector>
@@ -46,29 +47,56 @@ bool SpinUntil(Done done, Expired expired) {
   return done();
 }
 
-/// One parallel call; lies on the caller's stack.
-struct Job {
-  FunctionRef<void(int64_t, int64_t, int)> body;
-  int64_t n;
-  int64_t chunk;
-  int64_t chunks;
-  bool spin;
-  std::exception_ptr error = nullptr;
-  std::atomic<bool> failed{false};
-  std::atomic<int> threads{1};
-  alignas(64) std::atomic<int64_t> next{0};
+/// One parallel call; lies on the caller's stack. Each taker has a share of the chunks, one after another, and goes on
+/// with what is left of others' when it has done its own: from one call to the next a core meets the rows that it has
+/// in its cache.
+class Job {
+ public:
+  Job(FunctionRef<void(int64_t, int64_t, int)> body, int64_t n, int64_t chunk, int64_t takers, bool spin)
+      : spin(spin), body_(body), n_(n), chunk_(chunk), shares_(std::min(takers, kMaxShares)) {
+    const int64_t chunks = (n - 1) / chunk + 1;
+    for (int64_t i = 0; i < shares_; ++i) {
+      new (&share(i)) Share{.next = chunks * i / shares_, .end = chunks * (i + 1) / shares_};
+    }
+  }
 
   void Work(int thread) noexcept {
     try {
-      for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < chunks;) {
-        const int64_t begin = i * chunk;
-        body(begin, begin + std::min(chunk, n - begin), thread);
+      for (int64_t i = 0; i < shares_; ++i) {
+        Share& own = share((thread + i) % shares_);
+        while (own.next.load(std::memory_order_relaxed) < own.end) {
+          const int64_t at = own.next.fetch_add(1, std::memory_order_relaxed);
+          if (at >= own.end) break;
+          const int64_t begin = at * chunk_;
+          body_(begin, begin + std::min(chunk_, n_ - begin), thread);
+        }
       }
     } catch (...) {
-      if (!failed.exchange(true)) error = std::current_exception();
-      next.store(chunks, std::memory_order_relaxed);
+      if (!failed_.exchange(true)) error = std::current_exception();
+      for (int64_t i = 0; i < shares_; ++i) share(i).next.store(share(i).end, std::memory_order_relaxed);
     }
   }
+
+  const bool spin;
+  std::exception_ptr error = nullptr;
+  std::atomic<int> threads{1};
+
+ private:
+  /// More takers than these share the shares.
+  static constexpr int64_t kMaxShares = 64;
+  struct alignas(64) Share {
+    std::atomic<int64_t> next;
+    int64_t end;
+  };
+  Share& share(int64_t i) { return reinterpret_cast<Share*>(memory_)[i]; }
+
+  FunctionRef<void(int64_t, int64_t, int)> body_;
+  const int64_t n_;
+  const int64_t chunk_;
+  const int64_t shares_;
+  std::atomic<bool> failed_{false};
+  /// Only the shares in use are made: a small call touches a few lines.
+  alignas(64) std::byte memory_[kMaxShares * sizeof(Share)];
 };
 
 /// A worker's slot holds one of these, or a Job* on offer, or a Job* + kRunning.
@@ -105,7 +133,8 @@ class Worker {
   void Await(const Job* job) {
     const uintptr_t running = reinterpret_cast<uintptr_t>(job) | kRunning;
     const auto left = [&] { return slot_.load(std::memory_order_acquire) != running; };
-    if (SpinUntil(left, [&](auto spun) { return spun > kSpin || !job->spin; })) return;
+    // What is left is a chunk at most; a caller that slept would often wake on a worker's core, and halve both.
+    if (SpinUntil(left, [&](auto spun) { return spun > kAwakeSpin || !job->spin; })) return;
     for (uint32_t seen = finished_.load(); !left(); seen = finished_.load()) finished_.wait(seen);
   }
 
@@ -265,7 +294,7 @@ void RunParallel(const Threads& threads, int64_t n, int64_t grain, FunctionRef<v
   const int64_t grains = (n - 1) / grain + 1;
   const int64_t takers = std::min<int64_t>({threads.count(), grains, kMaxHelpers + 1});
   const int64_t chunk = std::max<int64_t>(grains / (takers * kChunksPerThread), 1) * grain;
-  Job job{.body = body, .n = n, .chunk = chunk, .chunks = (n - 1) / chunk + 1, .spin = threads.spin()};
+  Job job(body, n, chunk, takers, threads.spin());
   Pool::Get().Run(job, static_cast<int>(takers) - 1);
   if (job.error) std::rethrow_exception(job.error);
 }

@@ -46,6 +46,11 @@ bool PackedConv::Supports(const ConvAttributes& a, ConvAlgorithm algorithm) {
   return false;
 }
 
+bool PackedConv::CanScale(const ConvAttributes& a, const ConvShape& s) {
+  return a.groups == 1 && a.kh == 1 && a.kw == 1 && a.stride_h == 1 && a.stride_w == 1 && s.pad_top == 0 &&
+         s.pad_left == 0 && s.oh == s.h && s.ow == s.w;
+}
+
 PackedConv::PackedConv(const ConvAttributes& attributes, const float* weights, const Packing& packing,
                        const ConvShape* expected)
     : attributes_(attributes) {
@@ -93,7 +98,7 @@ ConvAlgorithm PackedConv::Choose(const ConvShape& shape) const {
   return fastest;
 }
 
-void PackedConv::Run(const float* x, const ConvShape& shape, const Epilogue& epilogue, float* y,
+void PackedConv::Run(const ConvInput& x, const ConvShape& shape, const Epilogue& epilogue, float* y,
                      const Threads& threads) const {
   if (shape.n * shape.oh * shape.ow * attributes_.oc == 0) return;
   Epilogue packed = epilogue;

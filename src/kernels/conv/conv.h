@@ -37,6 +37,12 @@ struct ConvShape {
 int64_t ConvOutputSize(int64_t size, int64_t kernel, int64_t stride, int64_t dilation, int64_t pad_begin,
                        int64_t pad_end);
 
+/// Images, channels last.
+struct ConvInput {
+  const float* data;
+  const float* scale = nullptr;  ///< [n, c], multiplied into each image first; only where CanScale()
+};
+
 enum class ConvAlgorithm : uint8_t {
   kGemm,       ///< 1x1 as a matrix product of the pixels, anything else through an implicit im2col
   kDepthwise,  ///< direct, one input channel an output channel
@@ -48,7 +54,7 @@ enum class ConvAlgorithm : uint8_t {
 class ConvKernel {
  public:
   virtual ~ConvKernel() = default;
-  virtual void Run(const float* x, const ConvShape& shape, const Epilogue& epilogue, float* y,
+  virtual void Run(const ConvInput& x, const ConvShape& shape, const Epilogue& epilogue, float* y,
                    const Threads& threads) const = 0;
   virtual size_t Bytes() const = 0;
 };
@@ -69,10 +75,13 @@ class PackedConv {
   /// What is quickest on such images, where everything is packed for it.
   static ConvAlgorithm Fastest(const ConvAttributes& attributes, const ConvShape& shape);
   static bool Supports(const ConvAttributes& attributes, ConvAlgorithm algorithm);
+  /// Whether the input may have a scale: a product of the pixels as they are.
+  static bool CanScale(const ConvAttributes& attributes, const ConvShape& shape);
 
   /// y[n, oh, ow, oc] = epilogue(conv(x[n, h, w, c])). The residual is packed like y, whatever residual_stride says,
   /// and may be y itself; x may not overlap y.
-  void Run(const float* x, const ConvShape& shape, const Epilogue& epilogue, float* y, const Threads& threads) const;
+  void Run(const ConvInput& x, const ConvShape& shape, const Epilogue& epilogue, float* y,
+           const Threads& threads) const;
 
   const ConvAttributes& attributes() const { return attributes_; }
   /// What Run uses for such images.

@@ -136,7 +136,7 @@ void Check(const Case& t, const Operands& in, const PackedConv& conv, Epilogue e
     std::copy(in.residual.begin(), in.residual.end(), y.begin());
     e.residual = y.data();
   }
-  conv.Run(in.x.data(), in.s, e, y.data(), Threads(threads));
+  conv.Run({in.x.data()}, in.s, e, y.data(), Threads(threads));
   // Winograd's sums mix what the plain loops keep apart, so its bound is on the largest of an image.
   const ConvAlgorithm used = conv.Choose(in.s);
   double most = 0;
@@ -248,6 +248,31 @@ TEST(ConvTest, EveryActivation) {
   }
 }
 
+TEST(ConvTest, AScaleIsMultipliedIntoTheInput) {
+  MemoryStore store;
+  for (const Case& t : {Case{{.c = 37, .oc = 40}, 2, 3, 5}, Case{{.c = 64, .oc = 33}, 1, 17, 13}}) {
+    Operands in(t);
+    ASSERT_TRUE(PackedConv::CanScale(t.a, in.s));
+    const std::vector<float> scale = Numbers(t.n * t.a.c, 5);
+    std::vector<float> scaled = in.x;
+    const int64_t image = in.s.h * in.s.w * t.a.c;
+    for (int64_t i = 0; i < t.n * image; ++i) scaled[i] *= scale[i / image * t.a.c + i % t.a.c];
+    in.plain = PlainConv(t, in.s, scaled.data(), in.weights.data());
+    ForEachTarget([&] {
+      const PackedConv conv(t.a, in.weights.data(), {Threads(1), store});
+      std::vector<float> y(in.plain.size());
+      for (const int threads : {1, 2}) {
+        conv.Run({in.x.data(), scale.data()}, in.s, {.bias = in.bias.data()}, y.data(), Threads(threads));
+        for (size_t i = 0; i < y.size(); ++i) {
+          ASSERT_NEAR(y[i], in.plain[i].value + in.bias[i % t.a.oc], 1e-5 * (1 + in.plain[i].magnitude)) << IsaName();
+        }
+      }
+    });
+  }
+  EXPECT_FALSE(PackedConv::CanScale({.c = 4, .oc = 4, .stride_w = 2}, {.n = 1, .h = 1, .w = 8, .oh = 1, .ow = 4}));
+  EXPECT_FALSE(PackedConv::CanScale({.c = 4, .oc = 4, .groups = 2}, {.n = 1, .h = 1, .w = 8, .oh = 1, .ow = 8}));
+}
+
 TEST(ConvTest, WinogradOverManyChannelsStaysWithinTheModelsTolerance) {
   MemoryStore store;
   const Case t{{.c = 512, .oc = 8, .kh = 3, .kw = 3}, 1, 14, 14, 1, 1, 1, 1};
@@ -261,7 +286,7 @@ TEST(ConvTest, WinogradOverManyChannelsStaysWithinTheModelsTolerance) {
     for (const ConvAlgorithm algorithm : {ConvAlgorithm::kWinograd2, ConvAlgorithm::kWinograd4}) {
       const PackedConv conv(t.a, in.weights.data(), {Threads(1), store}, algorithm);
       std::vector<float> y(in.plain.size());
-      conv.Run(in.x.data(), in.s, {}, y.data(), Threads(1));
+      conv.Run({in.x.data()}, in.s, {}, y.data(), Threads(1));
       double error = 0;
       for (size_t i = 0; i < y.size(); ++i) error = std::max(error, std::fabs(y[i] - in.plain[i].value));
       EXPECT_LT(error / most, 1e-5) << IsaName();
@@ -275,8 +300,8 @@ TEST(ConvTest, NoOutput) {
   const std::vector<float> weights = Numbers(a.oc * a.c * 9, 1);
   const PackedConv conv(a, weights.data(), {Threads(1), store});
   EXPECT_EQ(ConvOutputSize(2, 3, 1, 1, 0, 0), 0);
-  conv.Run(nullptr, {.n = 1, .h = 2, .w = 2}, {}, nullptr, Threads(1));
-  conv.Run(nullptr, {.n = 0, .h = 5, .w = 5, .oh = 3, .ow = 3}, {}, nullptr, Threads(1));
+  conv.Run({nullptr}, {.n = 1, .h = 2, .w = 2}, {}, nullptr, Threads(1));
+  conv.Run({nullptr}, {.n = 0, .h = 5, .w = 5, .oh = 3, .ow = 3}, {}, nullptr, Threads(1));
 }
 
 }  // namespace

@@ -199,13 +199,14 @@ class DepthwiseConv : public ConvKernel {
     });
     // The weights of a block stay in the first-level cache while it goes over the image.
     constexpr int64_t kWeightFloats = 4096;
-    channel_block_ = std::max<int64_t>(64, kWeightFloats / taps / 64 * 64);
+    const int64_t largest = std::max<int64_t>(64, kWeightFloats / taps);
+    channel_block_ = AlignUp(CeilDiv(a.c, CeilDiv(a.c, largest)), kWidest);
   }
 
-  void Run(const float* x, const ConvShape& s, const Epilogue& epilogue, float* y,
+  void Run(const ConvInput& x, const ConvShape& s, const Epilogue& epilogue, float* y,
            const Threads& threads) const override {
     ChooseTarget();
-    const DepthwiseCall call{a_, s, epilogue, x, weights_.get(), padded_c_, channel_block_, y};
+    const DepthwiseCall call{a_, s, epilogue, x.data, weights_.get(), padded_c_, channel_block_, y};
     const int64_t rows = s.n * CeilDiv(a_.c, channel_block_) * s.oh;
     constexpr int64_t kWorthAThread = 1 << 16;
     const int64_t row_work = s.ow * std::min(a_.c, channel_block_) * a_.kh * a_.kw;

@@ -4,7 +4,9 @@
 #include <vector>
 
 #include "kernels/conv/algorithms.h"
+#include "kernels/conv/scaled_rows.h"
 #include "kernels/gemm/gemm.h"
+#include "kernels/gemm/scratch.h"
 
 namespace slipway::kernels {
 namespace {
@@ -127,19 +129,23 @@ class GemmConv : public ConvKernel {
     for (int64_t g = 0; g < groups_; ++g) packed_.push_back({.k = k, .n = oc_, .data = storage_.get() + g * floats});
   }
 
-  void Run(const float* x, const ConvShape& s, const Epilogue& epilogue, float* y,
+  void Run(const ConvInput& x, const ConvShape& s, const Epilogue& epilogue, float* y,
            const Threads& threads) const override {
+    if (HasShortRuns() && s.ow >= kShortRow) return RunInBands(x.data, s, epilogue, y, threads);
     const int64_t m = s.n * s.oh * s.ow;
     const bool pointwise = a_.kh == 1 && a_.kw == 1 && a_.stride_h == 1 && a_.stride_w == 1 && s.pad_top == 0 &&
                            s.pad_left == 0 && s.oh == s.h && s.ow == s.w;
+    if (x.scale != nullptr) {
+      return Gemm(m, ScaledRows(x.data, x.scale, s.h * s.w, a_.c), packed_[0], y, a_.oc, epilogue, threads);
+    }
     for (int64_t g = 0; g < groups_; ++g) {
       Epilogue e = epilogue;
       if (e.bias != nullptr) e.bias += g * oc_;
       if (e.residual != nullptr) e.residual += g * oc_;
       if (pointwise) {
-        Gemm(m, x + g * c_, a_.c, packed_[static_cast<size_t>(g)], y + g * oc_, a_.oc, e, threads);
+        Gemm(m, x.data + g * c_, a_.c, packed_[static_cast<size_t>(g)], y + g * oc_, a_.oc, e, threads);
       } else {
-        Gemm(m, PatchRows(a_, s, x, g * c_, c_), packed_[static_cast<size_t>(g)], y + g * oc_, a_.oc, e, threads);
+        Gemm(m, PatchRows(a_, s, x.data, g * c_, c_), packed_[static_cast<size_t>(g)], y + g * oc_, a_.oc, e, threads);
       }
     }
   }
@@ -147,6 +153,59 @@ class GemmConv : public ConvKernel {
   size_t Bytes() const override { return static_cast<size_t>(groups_ * bytes_); }
 
  private:
+  /// Few channels, as an image's three: gathering a pixel's patch copies many short runs for few products.
+  bool HasShortRuns() const {
+    constexpr int64_t kFewChannels = 8;
+    constexpr int64_t kMostColumns = 1024;
+    return groups_ == 1 && a_.c <= kFewChannels && a_.dilation_w == 1 && a_.kh * a_.kw > 1 &&
+           a_.kh * a_.kw * a_.c <= kMostColumns;
+  }
+  static constexpr int64_t kShortRow = 8;
+
+  /// Each band of output rows copies the input rows under it once, with the padding, and multiplies patches where they
+  /// lie in that copy.
+  void RunInBands(const float* x, const ConvShape& s, const Epilogue& epilogue, float* y,
+                  const Threads& threads) const {
+    constexpr int64_t kBandRows = 8;
+    const int64_t bands = CeilDiv(s.oh, kBandRows);
+    const int64_t columns = (s.ow - 1) * a_.stride_w + a_.kw;
+    const int64_t line = columns * a_.c;
+    threads.ParallelFor(s.n * bands, 1, [&](int64_t begin, int64_t end) {
+      static thread_local Scratch scratch;
+      for (int64_t i = begin; i < end; ++i) {
+        const int64_t image = i / bands, first = i % bands * kBandRows;
+        const int64_t rows = std::min(kBandRows, s.oh - first);
+        const int64_t in_rows = (rows - 1) * a_.stride_h + (a_.kh - 1) * a_.dilation_h + 1;
+        float* copy = scratch.Reserve(static_cast<size_t>(in_rows * line));
+        for (int64_t r = 0; r < in_rows; ++r) {
+          const int64_t iy = first * a_.stride_h - s.pad_top + r;
+          const bool inside = iy >= 0 && iy < s.h;
+          ReadLine(inside ? x + (image * s.h + iy) * s.w * a_.c : nullptr, s, columns, copy + r * line);
+        }
+        for (int64_t r = 0; r < rows; ++r) {
+          const int64_t at = (image * s.oh + first + r) * s.ow * a_.oc;
+          Epilogue e = epilogue;
+          if (e.residual != nullptr) e.residual += at;
+          const WindowRows window = {.data = copy + r * a_.stride_h * line,
+                                     .row_stride = a_.stride_w * a_.c,
+                                     .segments = a_.kh,
+                                     .length = a_.kw * a_.c,
+                                     .segment_stride = a_.dilation_h * line};
+          Gemm(s.ow, window, packed_[0], y + at, a_.oc, e);
+        }
+      }
+    });
+  }
+
+  /// `columns` pixels of an image's row from column -pad_left on, zeros outside of it; of no row (null), all zeros.
+  void ReadLine(const float* row, const ConvShape& s, int64_t columns, float* out) const {
+    const int64_t lo = row != nullptr ? std::clamp<int64_t>(s.pad_left, 0, columns) : columns;
+    const int64_t hi = std::clamp(s.pad_left + s.w, lo, columns);
+    ZeroRun(lo * a_.c, out);
+    if (hi > lo) std::memcpy(out + lo * a_.c, row + (lo - s.pad_left) * a_.c, (hi - lo) * a_.c * sizeof(float));
+    ZeroRun((columns - hi) * a_.c, out + hi * a_.c);
+  }
+
   void PackGroup(const float* weights, int64_t g, int64_t merge, float* out, const Threads& threads) const {
     const int64_t taps = a_.kh * a_.kw;
     const int64_t k = taps * c_;

@@ -312,10 +312,10 @@ class WinogradConv : public ConvKernel {
     }
   }
 
-  void Run(const float* x, const ConvShape& s, const Epilogue& epilogue, float* y,
+  void Run(const ConvInput& x, const ConvShape& s, const Epilogue& epilogue, float* y,
            const Threads& threads) const override {
     ChooseTarget();
-    const WinogradCall call{tile_, a_, s, epilogue, x, y, CeilDiv(s.oh, tile_), CeilDiv(s.ow, tile_)};
+    const WinogradCall call{tile_, a_, s, epilogue, x.data, y, CeilDiv(s.oh, tile_), CeilDiv(s.ow, tile_)};
     const int64_t tiles = s.n * call.tiles_h * call.tiles_w;
     // The transformed input of a block of tiles takes half of the second-level cache; a product of fewer rows than
     // kLeast would wait for its weights.

@@ -30,6 +30,8 @@ struct GemmJob {
   float* c;
   int64_t ldc;
   const Epilogue* epilogue;
+  int64_t segments = 1;  ///< runs that a row of a has
+  int64_t segment_stride = 0;
 };
 
 inline int64_t DivideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -49,6 +51,8 @@ constexpr int64_t kBlockA = 128 * 1024;
 // Under this many multiply-adds sharing the work costs more than it saves. One row is bound by the reading of B
 // instead, and counts as two.
 constexpr int64_t kParallelWork = 256 * 1024;
+// As many are worth a turn of their own: fewer at a time leave one thread with more to do at the end.
+constexpr int64_t kTurnWork = 64 * 1024;
 
 /// Columns that the packed matrix has memory for: the last panel is one vector wide where that holds its columns.
 int64_t PaddedColumns(int64_t n) {
@@ -154,7 +158,7 @@ Blocking ChooseBlocking(const GemmJob& job, int threads) {
   s.panels = DivideUp(job.b.n, kPanelWidth);
   // Few rows leave room for more of k, up to not cutting it at all.
   const int64_t max_k = std::max(kBlockK, kBlockA / 4 / job.m);
-  s.block_k = RoundUp(DivideUp(k, DivideUp(k, max_k)), 8);
+  s.block_k = job.segments > 1 ? k : RoundUp(DivideUp(k, DivideUp(k, max_k)), 8);
   const int64_t max_m = std::max<int64_t>(kTileRows, kBlockA / std::min(s.block_k, k));
   s.blocks_m = DivideUp(job.m, max_m);
   // Rows a multiple of 4 KB apart compete for the same few lines of the L1 cache.
@@ -173,7 +177,9 @@ Blocking ChooseBlocking(const GemmJob& job, int threads) {
   s.block_m = DivideUp(job.m, s.blocks_m);
   s.blocks_m = DivideUp(job.m, s.block_m);
   const int64_t tasks = s.blocks_m * s.panels;
-  s.grain = whole_rows ? s.panels : DivideUp(tasks, s.copy_a ? threads : wanted_tasks);
+  s.grain = whole_rows ? s.panels
+            : s.copy_a ? DivideUp(tasks, threads)
+                       : std::min(DivideUp(tasks, threads), DivideUp(kTurnWork, s.block_m * k * kPanelWidth));
   return s;
 }
 
@@ -209,20 +215,23 @@ void RunBlock(const GemmJob& job, const Blocking& s, int64_t row, int64_t rows, 
   int64_t k0 = 0;
   do {
     Tile t;
-    t.k = std::min(s.block_k, b.k - k0);
+    const int64_t columns = std::min(s.block_k, b.k - k0);
+    t.k = columns / job.segments;
     t.lda = job.lda;
     const float* a = job.source == nullptr ? job.a + row * job.lda + k0 : copy;
     if (s.copy_a) {
       if (job.source != nullptr) {
-        if (t.k > 0) job.source->Read(row, rows, k0, t.k, copy, padded_k);
+        if (columns > 0) job.source->Read(row, rows, k0, columns, copy, padded_k);
       } else {
-        for (int64_t r = 0; r < rows; ++r) std::memcpy(copy + r * padded_k, a + r * job.lda, t.k * sizeof(float));
+        for (int64_t r = 0; r < rows; ++r) std::memcpy(copy + r * padded_k, a + r * job.lda, columns * sizeof(float));
       }
       a = copy;
       t.lda = padded_k;
     }
     t.first = k0 == 0;
-    t.last = k0 + t.k == b.k;
+    t.last = k0 + columns == b.k;
+    t.segments = job.segments;
+    t.segment_skip = job.segment_stride - t.k;
     t.ldc = job.ldc;
     t.epilogue = job.epilogue;
     for (int64_t p = panel; p < panel_end; ++p) {
@@ -231,7 +240,7 @@ void RunBlock(const GemmJob& job, const Blocking& s, int64_t row, int64_t rows, 
       const int cols = t.n <= kLanes ? 1 : kTileCols;
       FindPanel(job, col, k0, cols, panel_scratch, t);
       t.prefetch = reinterpret_cast<const char*>(p + 1 < panel_end && job.packed ? t.b + b.k * t.ldb : t.b);
-      const int64_t prefetch_bytes = t.k * t.ldb * sizeof(float) / tiles;
+      const int64_t prefetch_bytes = columns * t.ldb * sizeof(float) / tiles;
       t.prefetch_step = DivideUp(t.ldb * sizeof(float), tiles);
       t.bias = job.epilogue->bias == nullptr ? nullptr : job.epilogue->bias + col;
       t.a = a;
@@ -247,7 +256,7 @@ void RunBlock(const GemmJob& job, const Blocking& s, int64_t row, int64_t rows, 
         if (residual != nullptr) t.residual += tile_rows * residual_stride;
       }
     }
-    k0 += t.k;
+    k0 += columns;
   } while (k0 < b.k);
 }
 
@@ -304,6 +313,12 @@ void Gemm(int64_t m, const RowSource& a, const PackedMatrix& b, float* c, int64_
           const Threads& threads) {
   ChooseTarget();
   HWY_DYNAMIC_DISPATCH(RunGemm)({m, nullptr, 0, &a, b, true, 0, 0, c, ldc, &epilogue}, threads);
+}
+
+void Gemm(int64_t m, const WindowRows& a, const PackedMatrix& b, float* c, int64_t ldc, const Epilogue& epilogue) {
+  ChooseTarget();
+  HWY_DYNAMIC_DISPATCH(RunGemm)
+  ({m, a.data, a.row_stride, nullptr, b, true, 0, 0, c, ldc, &epilogue, a.segments, a.segment_stride}, Threads(1));
 }
 
 void GemmUnpacked(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, const float* b, int64_t b_row_stride,

@@ -33,12 +33,24 @@ class RowSource {
   virtual void Read(int64_t row, int64_t rows, int64_t col, int64_t cols, float* out, int64_t stride) const = 0;
 };
 
+/// Rows that lie in an image in place, where they overlap: row r is `segments` runs of `length` elements, the first at
+/// data + r * row_stride, each segment_stride behind the one before; k = segments * length.
+struct WindowRows {
+  const float* data;
+  int64_t row_stride;
+  int64_t segments;
+  int64_t length;
+  int64_t segment_stride;
+};
+
 /// c[m, n] (rows ldc apart) = epilogue(a[m, k] (rows lda apart) x b). a may not overlap c.
 /// k = 0 gives epilogue(0). Splits over threads by itself; m = 1 takes a matrix-vector path that reads b once.
 void Gemm(int64_t m, const float* a, int64_t lda, const PackedMatrix& b, float* c, int64_t ldc,
           const Epilogue& epilogue, const Threads& threads);
 void Gemm(int64_t m, const RowSource& a, const PackedMatrix& b, float* c, int64_t ldc, const Epilogue& epilogue,
           const Threads& threads);
+/// On the calling thread alone. k is not cut up: it is for the few hundred columns of a window.
+void Gemm(int64_t m, const WindowRows& a, const PackedMatrix& b, float* c, int64_t ldc, const Epilogue& epilogue);
 
 /// The same for a right-hand matrix that is not packed beforehand (both operands are activations); b's element (i, j)
 /// lies at b[i * b_row_stride + j * b_col_stride]. Packs panels of b as it goes, in scratch memory that threads keep.

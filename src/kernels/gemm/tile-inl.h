@@ -30,11 +30,13 @@ constexpr int kTileRows = 12;
 constexpr int kTileRows = 6;
 #endif
 
-/// One tile's part of a product over k columns of A.
+/// One tile's part of a product over k columns of A, or `segments` times as many.
 struct Tile {
   const float* a;
   int64_t lda;
-  const float* b;  ///< k rows, ldb apart, of as many whole vectors as the tile has columns
+  int64_t segments;      ///< runs of k columns that a row of A has
+  int64_t segment_skip;  ///< elements of A between the end of one and the next
+  const float* b;        ///< k rows, ldb apart, of as many whole vectors as the tile has columns
   int64_t ldb;
   int64_t k;
   const char* prefetch;  ///< what a coming tile reads of B: fetched to L2 meanwhile, prefetch_step bytes a step of k
@@ -164,27 +166,33 @@ HWY_NOINLINE void RunTile(const Tile& t) {
       for (int j = 0; j < kCols; ++j) __builtin_prefetch(t.c + r * t.ldc + j * kLanes, 1, 3);
     }
   }
-  int64_t k = t.k;
-  for (; k >= kUnroll; k -= kUnroll) {
-    SLIPWAY_UNROLL
-    for (int u = 0; u < kUnroll; ++u) {
-      if constexpr (kStream) {
-        for (int j = 0; j < kCols; ++j) __builtin_prefetch(b + 1024 + j * kLanes, 0, 3);
-      } else if constexpr (kCols > 1) {
-        __builtin_prefetch(prefetch, 0, 2);
-        prefetch += prefetch_step;
+  for (int64_t segment = t.segments;;) {
+    int64_t k = t.k;
+    for (; k >= kUnroll; k -= kUnroll) {
+      SLIPWAY_UNROLL
+      for (int u = 0; u < kUnroll; ++u) {
+        if constexpr (kStream) {
+          for (int j = 0; j < kCols; ++j) __builtin_prefetch(b + 1024 + j * kLanes, 0, 3);
+        } else if constexpr (kCols > 1) {
+          __builtin_prefetch(prefetch, 0, 2);
+          prefetch += prefetch_step;
+        }
+        Step<kRows, kCols>(a, lda, lda3, b, acc[u]);
+        b += ldb;
+        for (int i = 0; i < kBases; ++i) ++a[i];
       }
-      Step<kRows, kCols>(a, lda, lda3, b, acc[u]);
-      b += ldb;
-      for (int i = 0; i < kBases; ++i) ++a[i];
     }
+    if constexpr (kUnroll > 1) {
+      for (; k > 0; --k) {
+        Step<kRows, kCols>(a, lda, lda3, b, acc[0]);
+        b += ldb;
+        for (int i = 0; i < kBases; ++i) ++a[i];
+      }
+    }
+    if (HWY_LIKELY(--segment == 0)) break;
+    for (int i = 0; i < kBases; ++i) a[i] += t.segment_skip;
   }
   if constexpr (kUnroll > 1) {
-    for (; k > 0; --k) {
-      Step<kRows, kCols>(a, lda, lda3, b, acc[0]);
-      b += ldb;
-      for (int i = 0; i < kBases; ++i) ++a[i];
-    }
     SLIPWAY_UNROLL
     for (int u = 1; u < kUnroll; ++u) {
       SLIPWAY_UNROLL

@@ -79,14 +79,7 @@ struct MatMulIntegerToFloat {
     }
     ExpectBias(c, 6, product.trans_b);
     const SymbolicShape out = ProductShape(c, 0, 1, false, product.trans_b);
-    if (c.Has(7)) {
-      c.ExpectElem(7, {DType::kFloat});
-      bool same = !c.HasRank(7) || !out.has_rank() || c.Shape(7).rank() == out.rank();
-      for (int i = 0; same && c.HasRank(7) && out.has_rank() && i < out.rank(); ++i)
-        same = !c.Shape(7)[i].Differs(out[i]);
-      if (!same)
-        c.Fail("{} has shape {}, but the product has shape {}.", c.InputName(7), c.Shape(7).ToString(), out.ToString());
-    }
+    CheckResidual(c, 7, out);
     c.Out(0, DType::kFloat, out);
   }
   bool Prepack(int input, const InferContext& c, const kernels::Packing& packing) {
