@@ -1,5 +1,7 @@
 #include "core/memory.h"
 
+#include "core/workspace_memory.h"
+
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -67,7 +69,9 @@ class Kept {
 
 }  // namespace
 
-std::shared_ptr<std::byte> AllocateMemory(size_t bytes) {
+namespace {
+
+std::shared_ptr<std::byte> Allocate(size_t bytes, bool keep) {
   constexpr size_t kSmall = 512;
   if (bytes <= kSmall) {  // one plain allocation with the count of owners: a fraction of what an aligned one costs
     const auto block = std::make_shared_for_overwrite<std::byte[]>(bytes + kLine);
@@ -93,8 +97,15 @@ std::shared_ptr<std::byte> AllocateMemory(size_t bytes) {
     // What is left over behind the last whole huge page would cost a whole one.
     madvise(memory, rounded / kHugePage * kHugePage, MADV_HUGEPAGE);
   }
+  if (!keep) return {static_cast<std::byte*>(memory), [](std::byte* p) { std::free(p); }};
   return {static_cast<std::byte*>(memory), [rounded, &kept](std::byte* p) { kept.Put(rounded, p); }};
 }
+
+}  // namespace
+
+std::shared_ptr<std::byte> AllocateMemory(size_t bytes) { return Allocate(bytes, true); }
+
+std::shared_ptr<std::byte> AllocateWorkspace(size_t bytes) { return Allocate(bytes, false); }
 
 std::shared_ptr<const std::byte> MemoryStore::Block(size_t bytes, const std::function<void(std::byte*)>& fill) {
   std::shared_ptr<std::byte> block;

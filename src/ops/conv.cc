@@ -11,6 +11,7 @@
 #include "ops/conv_shape.h"
 #include "ops/epilogue.h"
 #include "ops/in_float.h"
+#include "ops/packed_weights.h"
 #include "ops/windows.h"
 
 namespace slipway {
@@ -66,7 +67,8 @@ class ConvWeights {
       : attributes_(attributes), weights_(std::move(weights)), store_(store) {
     const kernels::ConvAttributes& a = attributes_;
     const bool one_tap = a.kh == 1 && a.kw == 1 && a.stride_h == 1 && a.stride_w == 1 && a.groups == 1;
-    may_wait_ = one_tap && !store.compiling() && weights_.raw() && IsMapped(weights_);
+    may_wait_ =
+        one_tap && !store.compiling() && weights_.raw() && weights_.bytes() >= kLeastLazyBytes && IsMapped(weights_);
   }
 
   /// True once, for a convolution that is a product with the weights as they lie in the file: a process that runs a

@@ -5,6 +5,7 @@
 #include <chrono>
 
 #include "core/memory.h"
+#include "core/workspace_memory.h"
 #include "ops/evaluate.h"
 #include "ops/infer.h"
 
@@ -256,7 +257,7 @@ void Program::Bind(Instance& instance, const Plan& plan, std::vector<Value>& inp
     workspace.arena = {};
     // Rounded up so that shapes that grow a little do not each allocate anew.
     const size_t bytes = (plan.arena_bytes + (plan.arena_bytes >> 4) + 4095) / 4096 * 4096;
-    auto memory = AllocateMemory(bytes);
+    auto memory = AllocateWorkspace(bytes);
     if (!memory) FailArena(plan, bytes);
     workspace.arena = {.data = std::move(memory), .bytes = bytes};
   }
