@@ -14,7 +14,7 @@ ROOMS_tsan := thread session
 export UBSAN_OPTIONS := halt_on_error=1:print_stacktrace=1
 export ORT_DISABLE_TELEMETRY := 1
 
-.PHONY: help setup debian build test test-asan test-tsan demo bench lint format clean
+.PHONY: help setup debian build test test-asan test-tsan demo bench guard lint format clean
 
 help:
 	@echo 'make setup    Debian packages where they are missing, and the Python environment $(VENV)'
@@ -22,7 +22,8 @@ help:
 	@echo 'make test     the C++ tests, once more under ASan and UBSan where input is read, and the Python tests'
 	@echo 'make test-tsan  the tests of what threads share, under TSan'
 	@echo 'make demo     semantic search with MiniLM, from PyTorch to answers'
-	@echo 'make bench    Slipway beside PyTorch on ten models'
+	@echo 'make bench    Slipway beside onnxruntime and PyTorch on ten models: bench/results, and the table in README.md'
+	@echo 'make guard    fails where Slipway has become slower against onnxruntime; half a minute'
 	@echo 'make lint     formatting and Python lint; make format repairs what it can'
 	@echo 'make clean    removes build/ and what make build links elsewhere'
 
@@ -68,6 +69,11 @@ demo: build
 
 bench: build
 	$(PYTHON) bench/models.py
+	$(PYTHON) bench/memory.py
+	$(PYTHON) bench/report.py
+
+guard: build
+	$(PYTHON) bench/guard.py
 
 lint: setup
 	clang-format-16 --dry-run -Werror $(CXX_FILES)

@@ -62,7 +62,7 @@ Json ToJson(const BenchResult& r, bool profile) {
                {"items_per_second", r.items_per_second},
                {"arena_bytes", r.arena_bytes},
                {"peak_bytes", r.peak_bytes}};
-  if (profile) json["profile"] = cli::ToJson(r.profile);
+  if (profile) json["profile"] = cli::ToJson(r.profile, r.peaks);
   return json;
 }
 
@@ -86,7 +86,7 @@ void Print(const std::vector<BenchResult>& results, bool profile) {
   for (const BenchResult& r : results) {
     if (!profile) break;
     fmt::print("\ndims {}, threads {}\n", Sizes(r), r.threads);
-    PrintProfile(r.profile, kShownNodes);
+    PrintProfile(r.profile, kShownNodes, r.peaks);
   }
 }
 
@@ -128,11 +128,15 @@ void AddBench(CLI::App& app, int& code) {
       ->check(CLI::Range(0, 3))
       ->capture_default_str()
       ->type_name("N");
-  command->add_flag("--profile", a->profile, "time by operator type and by node, from runs of their own");
+  command->add_flag("--profile", a->profile,
+                    "time by operator type and by node, from runs of their own, beside the machine's peaks");
   command->footer(
       "items/s is runs a second times the first axis of the first input. The peak is the process's largest resident "
       "size\n"
-      "while it loaded and ran, mapped files included.\n"
+      "while it loaded and ran, mapped files included. A profile's rates are of products (two FLOPs for each\n"
+      "multiplication with addition) and of the bytes of the tensors that a node reads and writes, which may come "
+      "from\n"
+      "caches; the peaks beside them are multiply-adds in registers and reads from memory, measured in the same run.\n"
       "Exit codes: 0 done; 2 bad usage or an error.\n"
       "Example:\n  slipway bench model.onnx --dim batch=1,8 --threads 1,2 --profile");
   command->callback([=, &code] { code = Bench(*a); });

@@ -28,7 +28,12 @@ Json ToJson(const Inspection& found, const std::string& path) {
   for (const ValueInfo& info : found.inputs) inputs.push_back(cli::ToJson(info));
   for (const ValueInfo& info : found.outputs) outputs.push_back(cli::ToJson(info));
   for (const auto& [name, shape] : found.shapes) shapes[name] = cli::ToJson(shape);
+  Json compiled;
+  if (const auto& c = found.compiled) {
+    compiled = {{"version", c->version}, {"isa", c->isa}, {"packed_bytes", c->packed_bytes}};
+  }
   return {{"model", path},
+          {"compiled", compiled},
           {"ir_version", found.info.ir_version},
           {"opsets", found.info.opsets},
           {"producer", found.info.producer_name},
@@ -58,6 +63,9 @@ void PrintOperators(const Inspection& found) {
 
 void Print(const Inspection& found, const std::string& path) {
   fmt::print("model       {}\n", path);
+  if (const auto& c = found.compiled) {
+    fmt::print("compiled    by Slipway {} for {}, {} of packed weights\n", c->version, c->isa, Bytes(c->packed_bytes));
+  }
   fmt::print("IR version  {}\n", found.info.ir_version);
   std::string opsets;
   for (const auto& [domain, version] : found.info.opsets) {

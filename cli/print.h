@@ -27,8 +27,9 @@ std::string TypeAndShape(const ValueInfo& info);
 
 Json ToJson(const ValueInfo& info);
 Json ToJson(const Shape& shape);
-Json ToJson(const Profile& profile);
-/// By operator type, then the slowest nodes (0: all).
-void PrintProfile(const Profile& profile, size_t max_nodes);
+/// With the rates beside the machine's peaks, where those are known.
+Json ToJson(const Profile& profile, const kernels::Peaks& peaks = {});
+/// By operator type, then the slowest nodes (0: all); with rates and their share of the machine's peaks, where known.
+void PrintProfile(const Profile& profile, size_t max_nodes, const kernels::Peaks& peaks = {});
 
 }  // namespace slipway::cli

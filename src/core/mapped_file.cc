@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <iterator>
 #include <map>
 #include <mutex>
 
@@ -22,6 +23,13 @@ struct Registry {
   static Registry& Get() {
     static auto* registry = new Registry;
     return *registry;
+  }
+  /// Whether the byte lies in one of them; the caller has the mutex.
+  bool Holds(const std::byte* at) const {
+    const auto after = ranges.upper_bound(at);
+    if (after == ranges.begin()) return false;
+    const auto& [start, size] = *std::prev(after);
+    return at < start + size;
   }
 };
 
@@ -63,15 +71,19 @@ MappedFile::~MappedFile() {
   munmap(const_cast<std::byte*>(data_), size_);
 }
 
+bool IsMapped(const Tensor& tensor) {
+  if (!tensor.defined() || tensor.dtype() == DType::kString) return false;
+  Registry& registry = Registry::Get();
+  std::lock_guard lock(registry.mutex);
+  return registry.Holds(static_cast<const std::byte*>(tensor.raw()));
+}
+
 void ReleasePages(const Tensor& tensor) {
   if (!tensor.defined() || tensor.dtype() == DType::kString) return;
   const auto* begin = static_cast<const std::byte*>(tensor.raw());
   Registry& registry = Registry::Get();
   std::lock_guard lock(registry.mutex);
-  auto range = registry.ranges.upper_bound(begin);
-  if (range == registry.ranges.begin()) return;
-  --range;
-  if (begin >= range->first + range->second) return;
+  if (!registry.Holds(begin)) return;
   constexpr uintptr_t kPage = 4096;
   const uintptr_t first = (reinterpret_cast<uintptr_t>(begin) + kPage - 1) / kPage * kPage;
   const uintptr_t last = (reinterpret_cast<uintptr_t>(begin) + tensor.bytes()) / kPage * kPage;

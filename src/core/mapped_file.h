@@ -26,6 +26,9 @@ class MappedFile {
   size_t size_;
 };
 
+/// Whether the tensor's data lies in a mapped file, from where it comes anew when its memory is given back.
+bool IsMapped(const Tensor& tensor);
+
 /// Gives back the memory of a tensor that lies in a mapped file and will hardly be read again; does nothing to other
 /// tensors. The data stays readable: it would come from the file anew.
 void ReleasePages(const Tensor& tensor);

@@ -35,7 +35,7 @@ namespace {
 
 /// Raw data that its type's alignment does not suit is copied up to this size; larger tensors stay in the file, where
 /// everything that reads weights (packing, row copies, SIMD) does so without assuming alignment.
-constexpr size_t kCopyMisaligned = 256 << 10;
+constexpr size_t kCopyMisaligned = 16 << 10;
 
 /// Elements of 6, 4 or 2 bits, lowest first, one to a byte; sign-extended for signed types.
 void Unpack(DType type, std::span<const uint8_t> packed, int64_t n, uint8_t* out) {

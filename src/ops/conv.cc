@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <atomic>
 #include <memory>
 #include <mutex>
 
@@ -6,9 +7,11 @@
 #include "core/mapped_file.h"
 #include "kernels/conv/conv.h"
 #include "kernels/conv/layout.h"
+#include "kernels/gemm/gemm.h"
 #include "ops/conv_shape.h"
 #include "ops/epilogue.h"
 #include "ops/in_float.h"
+#include "ops/packed_weights.h"
 #include "ops/windows.h"
 
 namespace slipway {
@@ -61,13 +64,29 @@ void PlainConv(const Tensor& x, const Tensor& w, const Tensor* b, const WindowAt
 class ConvWeights {
  public:
   ConvWeights(const kernels::ConvAttributes& attributes, Tensor weights, WeightStore& store)
-      : attributes_(attributes), weights_(std::move(weights)), store_(store) {}
+      : attributes_(attributes), weights_(std::move(weights)), store_(store) {
+    const kernels::ConvAttributes& a = attributes_;
+    const bool one_tap = a.kh == 1 && a.kw == 1 && a.stride_h == 1 && a.stride_w == 1 && a.groups == 1;
+    may_wait_ =
+        one_tap && !store.compiling() && weights_.raw() && weights_.bytes() >= kLeastLazyBytes && IsMapped(weights_);
+  }
+
+  /// True once, for a convolution that is a product with the weights as they lie in the file: a process that runs a
+  /// model once takes no memory for a second copy of them.
+  bool TakeFirstUse(const kernels::ConvShape& s) {
+    if (!may_wait_ || s.pad_top != 0 || s.pad_left != 0 || s.oh != s.h || s.ow != s.w) return false;
+    return !used_.exchange(true);
+  }
 
   /// Packs for what is quickest on such images.
   void PackFor(const kernels::ConvShape& shape, const Threads& threads) {
+    if (may_wait_) return;
     std::lock_guard lock(mutex_);
     Pack(kernels::PackedConv::Fastest(attributes_, shape), threads);
   }
+
+  const float* data() const { return weights_.data<float>(); }
+  void Release() const { ReleasePages(weights_); }
 
   const kernels::PackedConv& For(const kernels::ConvShape& shape, const Threads& threads) {
     const kernels::ConvAlgorithm fastest = kernels::PackedConv::Fastest(attributes_, shape);
@@ -94,6 +113,8 @@ class ConvWeights {
   const kernels::ConvAttributes attributes_;
   const Tensor weights_;
   WeightStore& store_;
+  bool may_wait_ = false;
+  std::atomic<bool> used_ = false;
   std::mutex mutex_;
   std::unique_ptr<const kernels::PackedConv> packed_[kernels::PackedConv::kAlgorithms];
 };
@@ -219,19 +240,26 @@ struct Conv {
       once.emplace(AttributesFor(spatial, c.In(1).shape()), c.In(1).data<float>(), kernels::Packing{c.threads(), store},
                    &shape);
     }
-    const kernels::PackedConv* conv = weights ? &weights->For(shape, c.threads()) : &*once;
     kernels::Epilogue now = epilogue;
     now.bias = c.Has(2) ? c.In(2).data<float>() : nullptr;
     const float* residual = c.Has(3) ? c.In(3).data<float>() : nullptr;
     const float* scale = c.Has(4) ? c.In(4).data<float>() : nullptr;
-    if (scale != nullptr && !(channels_last && kernels::PackedConv::CanScale(conv->attributes(), shape))) {
+    const int64_t channels = c.In(1).shape()[1] * group, out_channels = c.In(1).shape()[0];
+    now.residual_stride = out_channels;
+    const bool as_they_lie = weights && !scale && weights->TakeFirstUse(shape);
+    const kernels::PackedConv* conv = as_they_lie ? nullptr : weights ? &weights->For(shape, c.threads()) : &*once;
+    if (scale && !(channels_last && kernels::PackedConv::CanScale(conv->attributes(), shape))) {
       c.Fail("a scale of the input is for 1x1 kernels over channels-last images.");
     }
-    const int64_t channels = conv->attributes().c, out_channels = conv->attributes().oc;
-    now.residual_stride = out_channels;
+    const auto run = [&](const float* in, float* out) {
+      if (conv) return conv->Run({in, scale}, shape, now, out, c.threads());
+      kernels::GemmUnpacked(shape.n * shape.h * shape.w, out_channels, channels, in, channels, weights->data(), 1,
+                            channels, out, out_channels, now, c.threads());
+      weights->Release();
+    };
     if (channels_last) {
       now.residual = residual;
-      return conv->Run({x.data<float>(), scale}, shape, now, y.data<float>(), c.threads());
+      return run(x.data<float>(), y.data<float>());
     }
     const int64_t pixels = shape.h * shape.w, out_pixels = shape.oh * shape.ow;
     auto* in_last = static_cast<float*>(c.Scratch((x.size() + y.size() * (residual ? 2 : 1)) * sizeof(float) + 128));
@@ -241,7 +269,7 @@ struct Conv {
       kernels::ToChannelsLast(residual, shape.n, out_channels, out_pixels, out_last + y.size(), c.threads());
       now.residual = out_last + y.size();
     }
-    conv->Run({in_last}, shape, now, out_last, c.threads());
+    run(in_last, out_last);
     kernels::ToChannelsFirst(out_last, shape.n, out_channels, out_pixels, y.data<float>(), c.threads());
   }
 };

@@ -75,9 +75,9 @@ bool MatrixProduct::Prepack(const Tensor& b, const kernels::Packing& packing) {
   if (b.dtype() != DType::kFloat || b.shape().rank() != 2) return false;
   const int64_t columns = b.shape()[1];
   if (trans_b) {
-    packed_.Pack(b.data<float>(), columns, b.shape()[0], 1, columns, packing);
+    packed_ = std::make_shared<LazyWeights>(b, columns, b.shape()[0], 1, columns, packing);
   } else {
-    packed_.Pack(b.data<float>(), b.shape()[0], columns, columns, 1, packing);
+    packed_ = std::make_shared<LazyWeights>(b, b.shape()[0], columns, columns, 1, packing);
   }
   return true;
 }
@@ -107,7 +107,7 @@ void MatrixProduct::RunFloat(RunContext& c, const Tensor& a, const Tensor& b, Te
     kernels::Epilogue mine = e;
     if (mine.residual) mine.residual += batch * s.m * s.n;
     if (packed_) {
-      kernels::Gemm(s.m, rows, s.k, packed_.matrix(), out, s.n, mine, threads);
+      packed_->Multiply(s.m, rows, out, mine, threads);
     } else {
       const float* columns = b.data<float>() + (one_b ? 0 : MatrixOffset(s.b, s.out, batch, s.k * s.n));
       kernels::GemmUnpacked(s.m, s.n, s.k, rows, s.k, columns, row_stride, col_stride, out, s.n, mine, threads);

@@ -42,7 +42,7 @@ class MatrixProduct {
   template <class T>
   void RunTyped(RunContext& c, const Tensor& a, const Tensor& b, Tensor& y) const;
 
-  PackedWeights packed_;
+  std::shared_ptr<LazyWeights> packed_;
 };
 
 }  // namespace slipway

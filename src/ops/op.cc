@@ -3,6 +3,8 @@
 #include <cstdlib>
 #include <unordered_map>
 
+#include "core/workspace_memory.h"
+
 namespace slipway {
 
 #define OP(Name) extern const OpDef k##Name;
@@ -83,7 +85,7 @@ void* RunContext::Scratch(size_t bytes) const {
   if (scratch->bytes < bytes) {
     scratch->data.reset();
     scratch->bytes = 0;
-    scratch->data = AllocateMemory(bytes);
+    scratch->data = AllocateWorkspace(bytes);
     if (!scratch->data) {
       throw Error(Code::kOutOfMemory,
                   fmt::format("{}: no memory for {} bytes of scratch", node->Describe(*graph), bytes));

@@ -1,7 +1,11 @@
 #pragma once
 
+#include <atomic>
 #include <memory>
+#include <mutex>
+#include <utility>
 
+#include "core/mapped_file.h"
 #include "core/memory.h"
 #include "kernels/gemm/gemm.h"
 #include "ops/op.h"
@@ -25,6 +29,55 @@ class PackedWeights {
  private:
   std::shared_ptr<const std::byte> block_;
   kernels::PackedMatrix matrix_;
+};
+
+/// Weights under this size are not worth waiting for: the system maps a file's pages sixteen at a time, so that those
+/// of small neighbours stay behind.
+constexpr size_t kLeastLazyBytes = 512 << 10;
+
+/// A constant right-hand matrix that is packed when it is used for the second time: a process that runs a model once
+/// takes no memory for a second copy of its weights, which lie in the file as they are. Those that do not lie in a
+/// file, or that are packed already in a compiled model, are packed at once.
+class LazyWeights {
+ public:
+  /// `b` holds [k, n], whose element (i, j) lies at b[i * row_stride + j * col_stride].
+  LazyWeights(Tensor b, int64_t k, int64_t n, int64_t row_stride, int64_t col_stride, const kernels::Packing& packing)
+      : b_(std::move(b)), k_(k), n_(n), row_stride_(row_stride), col_stride_(col_stride), store_(packing.store) {
+    if (!packing.store.compiling() && b_.raw() && b_.bytes() >= kLeastLazyBytes && IsMapped(b_)) return;
+    Pack(packing.threads);
+    b_ = {};
+  }
+
+  /// y = epilogue(a b), a [m, k] with rows k apart, y with rows n apart.
+  void Multiply(int64_t m, const float* a, float* y, const kernels::Epilogue& epilogue, const Threads& threads) {
+    if (!ready_.load(std::memory_order_acquire)) {
+      if (!used_.exchange(true)) {
+        kernels::GemmUnpacked(m, n_, k_, a, k_, b_.data<float>(), row_stride_, col_stride_, y, n_, epilogue, threads);
+        ReleasePages(b_);
+        return;
+      }
+      std::lock_guard lock(mutex_);
+      if (!ready_.load(std::memory_order_relaxed)) {
+        Pack(threads);
+        ReleasePages(b_);
+      }
+    }
+    kernels::Gemm(m, a, k_, packed_.matrix(), y, n_, epilogue, threads);
+  }
+
+ private:
+  void Pack(const Threads& threads) {
+    packed_.Pack(b_.data<float>(), k_, n_, row_stride_, col_stride_, {threads, store_});
+    ready_.store(true, std::memory_order_release);
+  }
+
+  Tensor b_;
+  const int64_t k_, n_, row_stride_, col_stride_;
+  WeightStore& store_;
+  std::atomic<bool> used_ = false;
+  std::atomic<bool> ready_ = false;
+  std::mutex mutex_;
+  PackedWeights packed_;
 };
 
 }  // namespace slipway

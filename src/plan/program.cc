@@ -1,9 +1,11 @@
 #include "plan/program.h"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 
 #include "core/memory.h"
+#include "core/workspace_memory.h"
 #include "ops/evaluate.h"
 #include "ops/infer.h"
 
@@ -82,32 +84,17 @@ Program::~Program() = default;
 
 void Program::MakeOps(const std::function<void(const Tensor&)>& release) {
   Graph& g = *graph_;
-  std::vector<int> readers(g.num_values());
-  for (size_t v = 0; v < readers.size(); ++v)
-    readers[v] = static_cast<int>(g.value(static_cast<ValueId>(v)).users.size());
-  for (ValueId v : g.outputs) ++readers[v];
   for (NodeId id : g.order()) {
     ops_.resize(std::max<size_t>(ops_.size(), id + 1));
     const Node& node = g.node(id);
     ops_[id] = MakeOp(g, node);
-    for (size_t i = 0; i < node.inputs.size(); ++i) {
-      const ValueId v = node.inputs[i];
-      const Tensor* constant = g.Constant(v);
-      if (!constant) continue;
-      InferContext known(g, node);
-      FillInferInputs(known, nullptr);
-      known.in_constants[i] = constant;
-      if (!ops_[id]->Prepack(static_cast<int>(i), known, {threads_, *store_})) continue;
-      if (--readers[v] > 0 || !constant->raw()) continue;
-      if (release) release(*constant);
-      g.value(v).constant = Tensor(constant->dtype(), constant->shape(), nullptr);
-    }
     for (const auto& [name, attribute] : node.attributes) {
       if (const auto* sub = std::get_if<std::shared_ptr<Graph>>(&attribute)) {
         subprograms_[sub->get()] = std::make_unique<Program>(*sub, threads_, max_plans_, store_, release);
       }
     }
   }
+  const std::vector<int> readers = PackConstants(release);
   for (size_t v = 0; v < readers.size(); ++v) {
     const Graph::ValueInfo& value = g.value(static_cast<ValueId>(v));
     if (readers[v] > 0 && value.constant && !value.constant->raw()) {
@@ -115,6 +102,56 @@ void Program::MakeOps(const std::function<void(const Tensor&)>& release) {
                   fmt::format("the compiled model lacks the data of '{}'.\n  Compile it again.", value.name));
     }
   }
+}
+
+std::vector<int> Program::PackConstants(const std::function<void(const Tensor&)>& release) {
+  Graph& g = *graph_;
+  std::vector<int> readers(g.num_values());
+  for (size_t v = 0; v < readers.size(); ++v)
+    readers[v] = static_cast<int>(g.value(static_cast<ValueId>(v)).users.size());
+  for (ValueId v : g.outputs) ++readers[v];
+
+  std::vector<NodeId> nodes;
+  std::unordered_map<NodeId, size_t> sizes;
+  for (NodeId id : g.order()) {
+    const auto& inputs = g.node(id).inputs;
+    if (std::none_of(inputs.begin(), inputs.end(), [&](ValueId v) { return g.Constant(v); })) continue;
+    nodes.push_back(id);
+    for (ValueId v : inputs) sizes[id] += g.Constant(v) ? g.Constant(v)->bytes() : 0;
+  }
+  std::mutex mutex;  // guards readers, and constants that change
+  const auto pack = [&](NodeId id) {
+    const Node& node = g.node(id);
+    std::vector<ValueId> packed;
+    for (size_t i = 0; i < node.inputs.size(); ++i) {
+      const Tensor* constant = g.Constant(node.inputs[i]);
+      if (!constant) continue;
+      InferContext known(g, node);
+      FillInferInputs(known, nullptr);
+      known.in_constants[i] = constant;
+      if (ops_[id]->Prepack(static_cast<int>(i), known, {threads_, *store_})) packed.push_back(node.inputs[i]);
+    }
+    // Not before: until the last of a value's readers is done, others may look at it.
+    std::lock_guard lock(mutex);
+    for (ValueId v : packed) {
+      std::optional<Tensor>& constant = g.value(v).constant;
+      // Whatever else reads it (the rows of an embedding) needs few of its pages, and faults those in again.
+      if (release) release(*constant);
+      if (--readers[v] == 0 && constant->raw()) constant = Tensor(constant->dtype(), constant->shape(), nullptr);
+    }
+  };
+  // A compiled model has its blocks in the order of the nodes.
+  if (!dynamic_cast<MemoryStore*>(store_.get())) {
+    for (NodeId id : nodes) pack(id);
+    return readers;
+  }
+  // A node a thread, the largest first: the peak of memory is then early, and at the end small ones fill up.
+  std::stable_sort(nodes.begin(), nodes.end(), [&](NodeId a, NodeId b) { return sizes[a] > sizes[b]; });
+  std::atomic<size_t> next = 0;
+  threads_.ParallelFor(threads_.count(), 1, [&](int64_t, int64_t) {
+    for (size_t i; (i = next.fetch_add(1)) < nodes.size();) pack(nodes[i]);
+  });
+  return readers;
 }
 
 namespace {
@@ -220,7 +257,7 @@ void Program::Bind(Instance& instance, const Plan& plan, std::vector<Value>& inp
     workspace.arena = {};
     // Rounded up so that shapes that grow a little do not each allocate anew.
     const size_t bytes = (plan.arena_bytes + (plan.arena_bytes >> 4) + 4095) / 4096 * 4096;
-    auto memory = AllocateMemory(bytes);
+    auto memory = AllocateWorkspace(bytes);
     if (!memory) FailArena(plan, bytes);
     workspace.arena = {.data = std::move(memory), .bytes = bytes};
   }

@@ -19,7 +19,8 @@ namespace slipway {
 /// and kept. Safe to run from many threads at once.
 class Program {
  public:
-  /// `release` is told of each constant that its operators have packed into `store` and that nothing reads any more.
+  /// `release` is told of each constant that an operator has packed into `store`, from several threads; it may drop
+  /// pages that are read again. Nodes are packed side by side, but for a store that has an order.
   /// Constants without data are those that were packed when the model was compiled; Error(kBadFile) where an operator
   /// wants such a one's data.
   Program(std::shared_ptr<Graph> graph, const Threads& threads, size_t max_plans, std::shared_ptr<WeightStore> store,
@@ -43,6 +44,8 @@ class Program {
   using Key = std::vector<int64_t>;
 
   void MakeOps(const std::function<void(const Tensor&)>& release);
+  /// Offers the operators their constants; gives, by value, how many readers want its data all the same.
+  std::vector<int> PackConstants(const std::function<void(const Tensor&)>& release);
   std::shared_ptr<Entry> Find(std::span<const Value> inputs) const;
   std::unique_ptr<Instance> MakeInstance(const Plan& plan) const;
   /// Throws that there are no `bytes` for the arena.

@@ -56,6 +56,9 @@ class MappedStore final : public WeightStore {
     return {file_, file_->bytes().data() + entry.offset};
   }
 
+  /// Until the last block is handed out, what was packed when the model was compiled asks for it now.
+  bool compiling() const override { return next_.load() < entries_.size(); }
+
  private:
   std::shared_ptr<const MappedFile> file_;
   std::vector<Entry> entries_;
@@ -131,8 +134,9 @@ CompiledModel ReadCompiled(const std::shared_ptr<const MappedFile>& file, const 
     if (!inside(e.offset, e.bytes) || e.offset % kLine != 0) throw damaged();
   }
   const std::string_view graph(reinterpret_cast<const char*>(bytes.data()) + header.graph_offset, header.graph_bytes);
-  CompiledModel compiled{.model = ReadCompiledGraph(graph, file),
-                         .store = std::make_shared<MappedStore>(file, std::move(entries))};
+  CompiledModel compiled{.model = ReadCompiledGraph(graph, file), .version = header.version, .isa = header.isa};
+  for (const Entry& e : entries) compiled.packed_bytes += e.bytes;
+  compiled.store = std::make_shared<MappedStore>(file, std::move(entries));
   compiled.model.path = path;
   return compiled;
 }

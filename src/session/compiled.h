@@ -15,6 +15,8 @@ namespace slipway {
 struct CompiledModel {
   Model model;
   std::shared_ptr<WeightStore> store;
+  std::string version, isa;   ///< what it was compiled by and for
+  uint64_t packed_bytes = 0;  ///< of its weights, those that operators packed
 };
 
 /// Whether the file is a compiled model, by its first bytes.

@@ -5,9 +5,13 @@
 #include <cmath>
 #include <fstream>
 #include <numeric>
+#include <optional>
 #include <utility>
 
+#include "passes/pipeline.h"
 #include "thread/pool.h"
+#include "tools/flops.h"
+#include "tools/planned.h"
 
 namespace slipway {
 namespace {
@@ -72,8 +76,32 @@ int64_t Items(const Session& session, const Inputs& inputs) {
   return 1;
 }
 
-BenchResult Measure(const Session& session, const Inputs& inputs, const BenchOptions& options,
-                    const std::function<void(double)>& progress) {
+/// What the session's nodes do for these inputs: the same passes and the same plan as the session's.
+NodeWork WorkOf(const std::string& path, const SessionOptions& options, const Inputs& inputs, const Threads& threads) {
+  std::optional<Compiled> compiled;
+  const Model model = ReadNamed(path, &compiled);
+  Graph& graph = *model.graph;
+  InferTypes(graph);
+  if (!compiled) {
+    Optimize(graph, {.level = options.optimization_level, .disabled = options.disabled_passes}, threads);
+  }
+  std::map<std::string, Shape> shapes;
+  for (const auto& [name, value] : inputs) {
+    if (value.is_tensor()) shapes[name] = value.tensor().shape();
+  }
+  const Planned planned = PlanFor(graph, shapes, threads);
+  NodeWork work;
+  for (const Step& step : planned.plan->steps) {
+    const Node& node = graph.node(step.node);
+    Work& of = work[{node.name, node.op_type}];
+    of.flops += Flops(graph, *planned.plan, step);
+    of.bytes += Bytes(graph, *planned.plan, step);
+  }
+  return work;
+}
+
+BenchResult Measure(const Session& session, const Inputs& inputs, const BenchOptions& options, const std::string& path,
+                    const Threads& threads, const std::function<void(double)>& progress) {
   BenchResult result;
   const auto begin = Clock::now();
   session.Run(inputs);
@@ -95,7 +123,8 @@ BenchResult Measure(const Session& session, const Inputs& inputs, const BenchOpt
     // Timing each node costs time itself, so that these runs are not the ones that count.
     std::vector<NodeTime> nodes;
     const auto runs = RunFor(session, inputs, options.seconds / 4, kMinRuns, {.profile = &nodes}, [](double) {}).size();
-    result.profile = Summarize(nodes, static_cast<int64_t>(runs));
+    result.profile = Summarize(nodes, static_cast<int64_t>(runs), WorkOf(path, options.session, inputs, threads));
+    result.peaks = kernels::MeasurePeaks(threads);
   }
   return result;
 }
@@ -107,7 +136,7 @@ double Percentile(const std::vector<double>& sorted, double p) {
   return sorted[std::clamp<size_t>(rank, 1, sorted.size()) - 1];
 }
 
-Profile Summarize(const std::vector<NodeTime>& times, int64_t runs) {
+Profile Summarize(const std::vector<NodeTime>& times, int64_t runs, const NodeWork& work) {
   std::map<std::pair<std::string, std::string>, ProfileEntry> nodes, operators;
   double total = 0;
   for (const NodeTime& t : times) {
@@ -121,6 +150,14 @@ Profile Summarize(const std::vector<NodeTime>& times, int64_t runs) {
     };
     add(nodes[{t.name, t.op_type}], t.name);
     add(operators[{"", t.op_type}], "");
+  }
+  for (auto& [key, node] : nodes) {
+    const auto found = work.find(key);
+    if (found == work.end()) continue;
+    for (ProfileEntry* e : {&node, &operators[{"", node.op_type}]}) {
+      e->flops += found->second.flops;
+      e->bytes += found->second.bytes;
+    }
   }
   auto sorted = [&](auto& entries) {
     std::vector<ProfileEntry> out;
@@ -152,7 +189,7 @@ std::vector<BenchResult> Bench(const std::string& path, const BenchOptions& opti
       for (const auto& [symbol, size] : dims) sizes.dims[symbol] = size;
       const Inputs inputs = FillInputs(session.inputs(), sizes, options.random, options.inputs);
       const double done = static_cast<double>(results.size());
-      results.push_back(Measure(session, inputs, options, [&](double part) {
+      results.push_back(Measure(session, inputs, options, path, Threads(threads), [&](double part) {
         if (options.progress) options.progress((done + part) / all);
       }));
       results.back().dims = dims;

@@ -4,8 +4,10 @@
 #include <functional>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "kernels/peak.h"
 #include "tools/random_inputs.h"
 
 namespace slipway {
@@ -31,7 +33,17 @@ struct ProfileEntry {
   int64_t calls = 0;        ///< in one run
   double milliseconds = 0;  ///< of one run, on average
   double share = 0;         ///< of all nodes' time, 0 to 1
+  int64_t flops = 0;        ///< of products, in one run; 0 where there are none, or the run alone tells the shapes
+  int64_t bytes = 0;        ///< of the tensors read and written, in one run
 };
+
+/// What a node computes and moves in one run.
+struct Work {
+  int64_t flops = 0;
+  int64_t bytes = 0;
+};
+/// By the name and type of the node.
+using NodeWork = std::map<std::pair<std::string, std::string>, Work>;
 
 struct Profile {
   std::vector<ProfileEntry> nodes, operators;  ///< slowest first
@@ -51,13 +63,14 @@ struct BenchResult {
   int64_t peak_bytes =
       0;            ///< the process's largest resident size while it loaded and ran; 0 where the system does not tell
   Profile profile;  ///< where wanted
+  kernels::Peaks peaks;  ///< with the profile: what the machine can do at most, on as many threads
 };
 
 /// Measures a model over every combination of `threads` and `dims`. Throws Error.
 std::vector<BenchResult> Bench(const std::string& path, const BenchOptions& options);
 
 /// Sums times by node and by operator type; they are of `runs` runs.
-Profile Summarize(const std::vector<NodeTime>& times, int64_t runs);
+Profile Summarize(const std::vector<NodeTime>& times, int64_t runs, const NodeWork& work = {});
 
 /// The value that a share `p` (0 to 1) of the sorted values does not pass (nearest rank); `sorted` is not empty.
 double Percentile(const std::vector<double>& sorted, double p);

@@ -30,5 +30,22 @@ TEST(Bench, ProfileAveragesOverRuns) {
   EXPECT_DOUBLE_EQ(p.operators[0].share, 5.0 / 8);
 }
 
+TEST(Bench, ProfileAddsUpWork) {
+  const Profile p = Summarize({{"a", "Add", 1}, {"b", "MatMul", 1}, {"c", "Add", 1}, {"d", "Mul", 1}}, 1,
+                              {{{"a", "Add"}, {0, 8}}, {{"b", "MatMul"}, {100, 16}}, {{"c", "Add"}, {0, 4}}});
+  for (const ProfileEntry& e : p.operators) {
+    EXPECT_EQ(e.flops, e.op_type == "MatMul" ? 100 : 0);
+    EXPECT_EQ(e.bytes, e.op_type == "Add" ? 12 : e.op_type == "MatMul" ? 16 : 0);
+  }
+}
+
+TEST(Bench, PeaksAreThoseOfAMachine) {
+  const kernels::Peaks peaks = kernels::MeasurePeaks(Threads(1));
+  EXPECT_GT(peaks.flops, 1e9);
+  EXPECT_GT(peaks.bytes, 1e8);
+  EXPECT_LT(peaks.flops, 1e13);
+  EXPECT_LT(peaks.bytes, 1e12);
+}
+
 }  // namespace
 }  // namespace slipway

@@ -1,6 +1,7 @@
 #include "tools/flops.h"
 
 #include <algorithm>
+#include <set>
 #include <string_view>
 
 namespace slipway {
@@ -93,13 +94,33 @@ constexpr Rule kRules[] = {
 
 }  // namespace
 
+int64_t Flops(const Graph& graph, const Plan& plan, const Step& step) {
+  const Node& node = graph.node(step.node);
+  const auto rule =
+      std::find_if(std::begin(kRules), std::end(kRules), [&](const Rule& r) { return r.op_type == node.op_type; });
+  return rule == std::end(kRules) ? 0 : 2 * rule->products({graph, plan, node});
+}
+
 int64_t Flops(const Graph& graph, const Plan& plan) {
   int64_t total = 0;
-  for (const Step& step : plan.steps) {
-    const Node& node = graph.node(step.node);
-    const auto rule =
-        std::find_if(std::begin(kRules), std::end(kRules), [&](const Rule& r) { return r.op_type == node.op_type; });
-    if (rule != std::end(kRules)) total += 2 * rule->products({graph, plan, node});
+  for (const Step& step : plan.steps) total += Flops(graph, plan, step);
+  return total;
+}
+
+int64_t Bytes(const Graph& graph, const Plan& plan, const Step& step) {
+  const Node& node = graph.node(step.node);
+  const Shapes shapes{graph, plan, node};
+  std::set<ValueId> values(node.inputs.begin(), node.inputs.end());
+  values.insert(node.outputs.begin(), node.outputs.end());
+  const bool gathers = node.op_type.starts_with("Gather");
+  int64_t total = 0;
+  for (const ValueId v : values) {
+    const Shape* shape = shapes.Of(v);
+    if (!shape || plan.slots[v].type.kind != Type::Kind::kTensor) continue;
+    int64_t elements = shape->size();
+    // A few rows of a table, not all of it.
+    if (v == node.input(0) && gathers && shapes.Out(0)) elements = std::min(elements, shapes.Out(0)->size());
+    total += elements * static_cast<int64_t>(SizeOf(plan.slots[v].type.elem));
   }
   return total;
 }

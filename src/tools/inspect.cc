@@ -36,9 +36,9 @@ void Measure(const Graph& graph, const std::map<std::string, Shape>& shapes, con
 }  // namespace
 
 Inspection Inspect(const std::string& path, const InspectOptions& options) {
-  Model model = ReadNamed(path);
-  Graph& graph = *model.graph;
   Inspection found;
+  Model model = ReadNamed(path, &found.compiled);
+  Graph& graph = *model.graph;
   found.info = InfoOf(model);
   found.inputs = InputInfos(graph);
   found.shapes = InputShapes(found.inputs, options.sizes);
@@ -50,7 +50,7 @@ Inspection Inspect(const std::string& path, const InspectOptions& options) {
     InferTypes(graph);
     Measure(graph, found.shapes, threads, found.before);
     stage = &found.after;
-    Optimize(graph, {.level = options.level}, threads);
+    if (!found.compiled) Optimize(graph, {.level = options.level}, threads);
     Count(graph, found.after);
     Measure(graph, found.shapes, threads, found.after);
   } catch (const Error& e) {

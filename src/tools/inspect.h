@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "slipway/session.h"
+#include "tools/planned.h"
 #include "tools/random_inputs.h"
 
 namespace slipway {
@@ -31,6 +32,7 @@ struct Inspection {
   std::vector<ValueInfo> inputs, outputs;
   std::map<std::string, Shape> shapes;  ///< of the inputs, as the sizes settle them
   GraphSummary before, after;           ///< as in the file, and optimized
+  std::optional<Compiled> compiled;     ///< of a compiled model, whose file holds the optimized graph
 };
 
 struct InspectOptions {

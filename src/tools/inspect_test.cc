@@ -39,6 +39,34 @@ TEST(Flops, AreTwoForEachProduct) {
   }
 }
 
+TEST(Bytes, AreThoseOfTheTensorsReadAndWritten) {
+  const struct {
+    std::string op;
+    Shape x, w;
+    int64_t floats;
+  } cases[] = {
+      {"MatMul", {5, 2, 3}, {3, 4}, 5 * 2 * 3 + 3 * 4 + 5 * 2 * 4},
+      {"Add", {2, 3}, {3}, 6 + 3 + 6},
+      {"Add", {2, 0}, {1}, 1},
+  };
+  for (const auto& c : cases) {
+    const Graph g = OneNode(c.op, c.x, c.w);
+    const Planned planned = PlanFor(g, {}, Threads(1));
+    ASSERT_EQ(planned.plan->steps.size(), 1u);
+    EXPECT_EQ(Bytes(g, *planned.plan, planned.plan->steps[0]), c.floats * 4) << c.op;
+  }
+}
+
+TEST(Bytes, OfAGatherAreTheRowsAlone) {
+  Graph g;
+  g.inputs = {g.AddValue("ids", Type::TensorOf(DType::kInt64, Shape{2}))};
+  const ValueId table = g.AddConstant("w", RandomTensor(DType::kFloat, {100, 8}, {}));
+  g.outputs = {g.AddValue("y")};
+  g.AddNode({.name = "n", .op_type = "Gather", .inputs = {table, g.inputs[0]}, .outputs = {g.outputs[0]}});
+  const Planned planned = PlanFor(g, {}, Threads(1));
+  EXPECT_EQ(Bytes(g, *planned.plan, planned.plan->steps[0]), 2 * 8 + 2 * 2 * 8 * 4);
+}
+
 TEST(Check, NamesTheFileThatCannotBeRead) {
   const auto findings = Check(testing::TempDir() + "absent.onnx");
   ASSERT_EQ(findings.size(), 1u);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "onnx/reader.h"
+#include "session/compiled.h"
 #include "session/describe.h"
 
 namespace slipway {
@@ -23,9 +24,13 @@ Planned PlanFor(const Graph& graph, const std::map<std::string, Shape>& shapes, 
   return planned;
 }
 
-Model ReadNamed(const std::string& path) {
+Model ReadNamed(const std::string& path, std::optional<Compiled>* compiled) {
   try {
-    return ReadModel(path);
+    const auto file = MappedFile::Open(path);
+    if (!IsCompiled(*file)) return ReadModel(path);
+    CompiledModel from = ReadCompiled(file, path);
+    if (compiled) *compiled = {from.version, from.isa, static_cast<int64_t>(from.packed_bytes)};
+    return std::move(from.model);
   } catch (const Error& e) {
     throw Error(e.code(), path.substr(path.find_last_of('/') + 1) + ": " + e.what());
   }

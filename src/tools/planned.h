@@ -2,6 +2,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,8 +21,15 @@ struct Planned {
 /// Error naming the node that has no operator, or whose shapes do not fit.
 Planned PlanFor(const Graph& graph, const std::map<std::string, Shape>& shapes, const Threads& threads);
 
-/// ReadModel with the file's name at the start of errors, as a session has it.
-Model ReadNamed(const std::string& path);
+/// What a compiled model was compiled by and for.
+struct Compiled {
+  std::string version, isa;
+  int64_t packed_bytes = 0;
+};
+
+/// ReadModel with the file's name at the start of errors, as a session has it. Reads compiled models too, and sets
+/// `compiled` where it is one: its graph is optimized already.
+Model ReadNamed(const std::string& path, std::optional<Compiled>* compiled = nullptr);
 
 /// The graph's inputs as a session shows them.
 std::vector<ValueInfo> InputInfos(const Graph& graph);

@@ -214,6 +214,12 @@ def test_bench(model):
         assert r["items_per_second"] == pytest.approx(r["runs_per_second"] * r["dims"]["batch"])
         assert r["runs"] >= 5 and r["load_ms"] > 0 and r["peak_bytes"] > 0
         assert sum(n["share"] for n in r["profile"]["nodes"]) == pytest.approx(1)
+        assert all(rate > 1e8 for rate in r["profile"]["peak"].values())
+        (product,) = (n for n in r["profile"]["nodes"] if n["op_type"] in ("MatMul", "FusedMatMul"))
+        batch = r["dims"]["batch"]
+        assert product["flops"] == 2 * batch * 4 * 3
+        assert product["bytes"] >= 4 * (batch * 4 + 4 * 3 + batch * 3)
+        assert product["flops_per_second"] == pytest.approx(product["flops"] / product["ms"] * 1e3)
     assert "p50 ms" in slipway(*arguments).stdout
     assert_error(slipway("bench", model, "--threads", "two"), "--threads")
 
@@ -225,6 +231,12 @@ def test_compile(model, tmp_path):
     assert json.loads(done.stdout)["bytes"] == out.stat().st_size
     plain, compiled = (json.loads(slipway("run", m, "--json").stdout) for m in (model, out))
     assert plain["outputs"] == compiled["outputs"]
+    found = json.loads(slipway("inspect", out, "--dim", "batch=8", "--json").stdout)
+    assert found["compiled"]["packed_bytes"] > 0
+    assert found["before"] == found["after"] and found["before"]["flops"] == 2 * 8 * 4 * 3
+    assert "compiled " in slipway("inspect", out).stdout
+    assert slipway("check", out).returncode == 0
+    assert "FLOP/s" in slipway("bench", out, "--profile", "--seconds", 0.05).stdout
     again = slipway("compile", out, "-o", tmp_path / "twice")
     assert again.returncode == 2
     assert "compiled already" in again.stderr

@@ -1,4 +1,6 @@
+#include <algorithm>
 #include <cstring>
+#include <memory>
 #include <vector>
 
 #include "kernels/conv/algorithms.h"
@@ -122,11 +124,7 @@ class GemmConv : public ConvKernel {
     bytes_ = AlignUp(static_cast<int64_t>(PackedBytes(k, oc_)), 64);
     const int64_t floats = bytes_ / static_cast<int64_t>(sizeof(float));
     storage_ = FloatBlock(packing.store, groups_ * floats, [&](float* out) {
-      std::vector<float> dense(static_cast<size_t>(oc_ * k));
-      for (int64_t g = 0; g < groups_; ++g) {
-        Unfold(weights, g, merge, dense.data(), packing.threads);
-        PackMatrix(dense.data(), k, oc_, 1, k, out + g * floats, packing.threads);
-      }
+      for (int64_t g = 0; g < groups_; ++g) PackGroup(weights, g, merge, out + g * floats, packing.threads);
     });
     for (int64_t g = 0; g < groups_; ++g) packed_.push_back({.k = k, .n = oc_, .data = storage_.get() + g * floats});
   }
@@ -208,22 +206,36 @@ class GemmConv : public ConvKernel {
     ZeroRun((columns - hi) * a_.c, out + hi * a_.c);
   }
 
-  /// out[oc][kh][kw][c] of merged group g from weights[oc][c][kh][kw]; zero between groups that were merged.
-  void Unfold(const float* weights, int64_t g, int64_t merge, float* out, const Threads& threads) const {
-    const int64_t c = c_ / merge;
-    const int64_t oc = oc_ / merge;
+  void PackGroup(const float* weights, int64_t g, int64_t merge, float* out, const Threads& threads) const {
     const int64_t taps = a_.kh * a_.kw;
-    threads.ParallelFor(oc_, 16, [&](int64_t begin, int64_t end) {
-      for (int64_t o = begin; o < end; ++o) {
-        float* row = out + o * taps * c_;
-        if (merge > 1) std::fill(row, row + taps * c_, 0.0f);
-        const float* from = weights + (g * oc_ + o) * c * taps;
-        for (int64_t t = 0; t < taps; ++t) {
-          float* to = row + t * c_ + o / oc * c;
-          for (int64_t i = 0; i < c; ++i) to[i] = from[i * taps + t];
-        }
+    const int64_t k = taps * c_;
+    if (taps == 1 && merge == 1) {
+      PackMatrix(weights + g * oc_ * k, k, oc_, 1, k, out, threads);
+      return;
+    }
+    constexpr int64_t kColumns = 64;  // whole panels of every instruction set
+    const int64_t grain = CeilDiv(int64_t{64} << 10, kColumns * k);
+    threads.ParallelFor(CeilDiv(oc_, kColumns), grain, [&](int64_t begin, int64_t end) {
+      const auto dense = std::make_unique_for_overwrite<float[]>(static_cast<size_t>(kColumns * k));
+      for (int64_t first = begin * kColumns; first < std::min(end * kColumns, oc_); first += kColumns) {
+        const int64_t count = std::min(kColumns, oc_ - first);
+        for (int64_t o = 0; o < count; ++o) Unfold(weights, g, merge, first + o, dense.get() + o * k);
+        PackMatrix(dense.get(), k, count, 1, k, out + first * k, Threads(1));
       }
     });
+  }
+
+  /// out[kh][kw][c] of output channel o of merged group g from weights[oc][c][kh][kw]; zero between groups that were
+  /// merged.
+  void Unfold(const float* weights, int64_t g, int64_t merge, int64_t o, float* out) const {
+    const int64_t c = c_ / merge;
+    const int64_t taps = a_.kh * a_.kw;
+    if (merge > 1) std::fill(out, out + taps * c_, 0.0f);
+    const float* from = weights + (g * oc_ + o) * c * taps;
+    float* to = out + o / (oc_ / merge) * c;
+    for (int64_t t = 0; t < taps; ++t) {
+      for (int64_t i = 0; i < c; ++i) to[t * c_ + i] = from[i * taps + t];
+    }
   }
 
   ConvAttributes a_;

@@ -46,6 +46,16 @@ struct WinogradCall {
   int64_t tiles_w;
 };
 
+/// Kernels [count][c][3][3] to transform and pack, and the (tile + 2)^2 matrices [c, count], `stride` floats apart.
+struct WinogradWeights {
+  int tile;
+  int64_t c;
+  int64_t count;
+  const float* weights;
+  float* out;
+  int64_t stride;
+};
+
 struct Planes {
   float* data;
   int64_t stride;  ///< from a plane to the next
@@ -224,6 +234,54 @@ void WinogradOutput(const WinogradCall& call, int64_t begin, int64_t end, int64_
   (call.tile == 4 ? TransformOutput<F4> : TransformOutput<F2>)(call, begin, end, channel, channels, planes);
 }
 
+/// G w G^T of the 3x3 kernels of a vector of output channels, in double, rounded once. taps[9][Lanes] holds the
+/// kernels; matrix m's part goes to out + m * stride.
+template <int kSide>
+HWY_INLINE void TransformKernels(const double (&g)[kSide][3], const float* taps, float* out, int64_t stride) {
+  const D d;
+  const hn::Rebind<double, hn::Half<D>> dd;
+  const size_t lanes = hn::Lanes(d);
+  for (size_t at = 0; at < lanes; at += hn::Lanes(dd)) {
+    const hn::Half<D> df;
+    hn::Vec<decltype(dd)> w[3][3], row[3];
+    for (int i = 0; i < 9; ++i) w[i / 3][i % 3] = hn::PromoteTo(dd, hn::LoadU(df, taps + i * lanes + at));
+    for (int i = 0; i < kSide; ++i) {
+#pragma GCC unroll 3
+      for (int x = 0; x < 3; ++x) {
+        row[x] = hn::MulAdd(hn::Set(dd, g[i][2]), w[2][x],
+                            hn::MulAdd(hn::Set(dd, g[i][1]), w[1][x], hn::Mul(hn::Set(dd, g[i][0]), w[0][x])));
+      }
+      for (int j = 0; j < kSide; ++j) {
+        const auto u = hn::MulAdd(hn::Set(dd, g[j][2]), row[2],
+                                  hn::MulAdd(hn::Set(dd, g[j][1]), row[1], hn::Mul(hn::Set(dd, g[j][0]), row[0])));
+        hn::StoreU(hn::DemoteTo(df, u), df, out + (i * kSide + j) * stride + at);
+      }
+    }
+  }
+}
+
+void WinogradPack(const WinogradWeights& job) {
+  constexpr int64_t kLanes = hn::MaxLanes(D());
+  constexpr int64_t kPanel = 2 * kLanes;  // as PackMatrix lays them out
+  for (int64_t col = 0; col < job.count; col += kPanel) {
+    const int64_t cols = std::min<int64_t>(job.count - col, kPanel);
+    const int64_t width = cols <= kLanes ? kLanes : kPanel;
+    for (int64_t c = 0; c < job.c; ++c) {
+      for (int64_t from = 0; from < width; from += kLanes) {
+        HWY_ALIGN float taps[9 * kLanes];
+        for (int64_t lane = 0; lane < kLanes; ++lane) {
+          const bool exists = from + lane < cols;
+          const float* w = job.weights + ((col + from + lane) * job.c + c) * 9;
+          for (int t = 0; t < 9; ++t) taps[t * kLanes + lane] = exists ? w[t] : 0.0f;
+        }
+        float* out = job.out + col * job.c + c * width + from;
+        job.tile == 4 ? TransformKernels(kWeights4, taps, out, job.stride)
+                      : TransformKernels(kWeights2, taps, out, job.stride);
+      }
+    }
+  }
+}
+
 }  // namespace
 // NOLINTNEXTLINE(google-readability-namespace-comments)
 }  // namespace HWY_NAMESPACE
@@ -235,6 +293,7 @@ namespace slipway::kernels {
 namespace {
 
 HWY_EXPORT(WinogradInput);
+HWY_EXPORT(WinogradPack);
 HWY_EXPORT(WinogradOutput);
 
 class WinogradConv : public ConvKernel {
@@ -324,29 +383,13 @@ class WinogradConv : public ConvKernel {
 
   void PackBlock(const float* weights, int64_t block, float* out) const {
     const int64_t first = block * kOutBlock;
-    const int64_t count = std::min(kOutBlock, a_.oc - first);
-    std::vector<float> transformed(static_cast<size_t>(Matrices() * count * a_.c));
-    for (int64_t i = 0; i < count * a_.c; ++i) {
-      TransformWeights(weights + (first * a_.c + i) * 9, transformed.data() + i, count * a_.c);
-    }
-    const Threads alone(1);
-    for (int64_t m = 0; m < Matrices(); ++m) {
-      const int64_t at = block * Matrices() + m;
-      PackMatrix(transformed.data() + m * count * a_.c, a_.c, count, 1, a_.c, out + at * matrix_floats_, alone);
-    }
-  }
-
-  /// G w G^T of one 3x3 kernel, rounded once.
-  void TransformWeights(const float* w, float* out, int64_t stride) const {
-    const double(*g)[3] = tile_ == 4 ? kWeights4 : kWeights2;
-    for (int64_t i = 0; i < side_; ++i) {
-      double row[3];
-      for (int x = 0; x < 3; ++x) row[x] = g[i][0] * w[x] + g[i][1] * w[3 + x] + g[i][2] * w[6 + x];
-      for (int64_t j = 0; j < side_; ++j) {
-        const double u = g[j][0] * row[0] + g[j][1] * row[1] + g[j][2] * row[2];
-        out[(i * side_ + j) * stride] = static_cast<float>(u);
-      }
-    }
+    const WinogradWeights job{tile_,
+                              a_.c,
+                              std::min(kOutBlock, a_.oc - first),
+                              weights + first * a_.c * 9,
+                              out + block * Matrices() * matrix_floats_,
+                              matrix_floats_};
+    HWY_DYNAMIC_DISPATCH(WinogradPack)(job);
   }
 
   ConvAttributes a_;

@@ -82,21 +82,21 @@ HWY_INLINE void Transpose4(const float* in, int64_t in_stride, float* out, int64
 #endif
 }
 
-/// Packs `cols` columns of k rows into a panel `width` wide.
-void PackPanel(const float* b, int64_t k, int64_t cols, int64_t row_stride, int64_t col_stride, int64_t width,
-               float* out) {
+/// Packs `cols` columns of `rows` rows into a panel `width` wide.
+void PackRows(const float* b, int64_t rows, int64_t cols, int64_t row_stride, int64_t col_stride, int64_t width,
+              float* out) {
   int64_t done = 0;
   if (row_stride == 1 && col_stride != 1) {
-    const int64_t k4 = k / 4 * 4;
+    const int64_t rows4 = rows / 4 * 4;
     for (; done + 4 <= cols; done += 4) {
       const float* in = b + done * col_stride;
-      for (int64_t i = 0; i < k4; i += 4) Transpose4(in + i, col_stride, out + i * width + done, width);
-      for (int64_t i = k4; i < k; ++i) {
+      for (int64_t i = 0; i < rows4; i += 4) Transpose4(in + i, col_stride, out + i * width + done, width);
+      for (int64_t i = rows4; i < rows; ++i) {
         for (int64_t j = 0; j < 4; ++j) out[i * width + done + j] = in[j * col_stride + i];
       }
     }
   }
-  for (int64_t i = 0; i < k; ++i) {
+  for (int64_t i = 0; i < rows; ++i) {
     const float* in = b + i * row_stride;
     float* row = out + i * width;
     if (col_stride == 1) {
@@ -108,16 +108,36 @@ void PackPanel(const float* b, int64_t k, int64_t cols, int64_t row_stride, int6
   }
 }
 
+/// Rows that are packed at a time: what is written 16 bytes at a time stays in the L1 cache until it is whole.
+constexpr int64_t kPackedRows = 64;
+
+/// Packs `cols` columns of k rows into a panel `width` wide.
+void PackPanel(const float* b, int64_t k, int64_t cols, int64_t row_stride, int64_t col_stride, int64_t width,
+               float* out) {
+  for (int64_t i = 0; i < k; i += kPackedRows) {
+    PackRows(b + i * row_stride, std::min(kPackedRows, k - i), cols, row_stride, col_stride, width, out + i * width);
+  }
+}
+
 void PackPanels(const float* b, int64_t k, int64_t n, int64_t row_stride, int64_t col_stride, float* out,
                 const Threads& threads) {
   const int64_t panels = DivideUp(n, kPanelWidth);
   const int64_t grain = std::max<int64_t>(1, 64 * 1024 / std::max<int64_t>(1, k * kPanelWidth));
-  threads.ParallelFor(panels, grain, [&](int64_t begin, int64_t end) HWY_ATTR {
-    for (int64_t p = begin; p < end; ++p) {
-      const int64_t col = p * kPanelWidth;
-      const int64_t cols = std::min<int64_t>(n - col, kPanelWidth);
-      const int64_t width = cols <= kLanes ? kLanes : kPanelWidth;
-      PackPanel(b + col * col_stride, k, cols, row_stride, col_stride, width, out + col * k);
+  // A row that lies in memory as such is read on for some pages' length, not a panel's width at a time.
+  const int64_t share = DivideUp(panels, 4 * threads.count());
+  const int64_t side_by_side = col_stride == 1 ? std::min<int64_t>(16, share) : 1;
+  const int64_t rows = col_stride == 1 ? 16 : kPackedRows;
+  threads.ParallelFor(panels, std::max(grain, side_by_side), [&](int64_t begin, int64_t end) HWY_ATTR {
+    for (int64_t first = begin; first < end; first += side_by_side) {
+      for (int64_t i = 0; i < k; i += rows) {
+        for (int64_t p = first; p < std::min(first + side_by_side, end); ++p) {
+          const int64_t col = p * kPanelWidth;
+          const int64_t cols = std::min<int64_t>(n - col, kPanelWidth);
+          const int64_t width = cols <= kLanes ? kLanes : kPanelWidth;
+          PackRows(b + i * row_stride + col * col_stride, std::min(rows, k - i), cols, row_stride, col_stride, width,
+                   out + col * k + i * width);
+        }
+      }
     }
   });
 }

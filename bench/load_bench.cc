@@ -1,0 +1,105 @@
+// Where a session's creation and first run go: load_bench MODEL.onnx [--dim NAME=SIZE]... [--rounds N]
+// Milliseconds of each step, the medians over rounds in one process, so that the file is in the page cache.
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "core/mapped_file.h"
+#include "core/memory.h"
+#include "onnx/reader.h"
+#include "passes/pipeline.h"
+#include "plan/program.h"
+#include "session/describe.h"
+#include "tools/random_inputs.h"
+
+namespace slipway {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+/// The steps' times, in the order in which they were first taken.
+class Steps {
+ public:
+  template <class F>
+  auto Time(const std::string& name, F&& f) {
+    struct Stop {
+      Steps& steps;
+      const std::string& name;
+      Clock::time_point start = Clock::now();
+      ~Stop() { steps.Add(name, std::chrono::duration<double, std::milli>(Clock::now() - start).count()); }
+    } stop{*this, name};
+    return f();
+  }
+  void Print() const {
+    double total = 0;
+    for (const std::string& name : order_) {
+      std::vector<double> sorted = times_.at(name);
+      std::nth_element(sorted.begin(), sorted.begin() + sorted.size() / 2, sorted.end());
+      const double median = sorted[sorted.size() / 2];
+      if (name != "warm run") total += median;
+      std::printf("%-12s %9.2f\n", name.c_str(), median);
+    }
+    std::printf("%-12s %9.2f\n", "in all", total);
+  }
+
+ private:
+  void Add(const std::string& name, double ms) {
+    if (!times_.contains(name)) order_.push_back(name);
+    times_[name].push_back(ms);
+  }
+  std::vector<std::string> order_;
+  std::map<std::string, std::vector<double>> times_;
+};
+
+void Round(const std::string& path, const InputSizes& sizes, Steps& steps) {
+  const Threads threads;
+  Model model = steps.Time("read", [&] { return ReadModel(path); });
+  Graph& graph = *model.graph;
+  steps.Time("verify", [&] { Verify(graph); });
+  steps.Time("infer", [&] { InferTypes(graph); });
+  std::vector<ValueInfo> infos;
+  for (const ValueId v : graph.inputs) infos.push_back(ToValueInfo(graph.value(v).name, graph.value(v).type));
+  steps.Time("passes", [&] { Optimize(graph, {}, threads); });
+  const auto program = steps.Time("pack", [&] {
+    return std::make_unique<Program>(model.graph, threads, 4, std::make_shared<MemoryStore>(),
+                                     [](const Tensor& t) { ReleasePages(t); });
+  });
+  const Inputs inputs = FillInputs(infos, sizes, {}, {});
+  const auto values = [&] {
+    std::vector<Value> out;
+    for (const auto& [name, value] : inputs) out.push_back(value);
+    return out;
+  };
+  steps.Time("plan", [&] { program->PlanFor(values()); });
+  steps.Time("first run", [&] { program->Run(values(), {}); });
+  steps.Time("warm run", [&] { program->Run(values(), {}); });
+}
+
+}  // namespace
+}  // namespace slipway
+
+int main(int argc, char** argv) {
+  if (argc < 2) {
+    std::fprintf(stderr, "usage: load_bench MODEL.onnx [--dim NAME=SIZE]... [--rounds N]\n");
+    return 2;
+  }
+  slipway::InputSizes sizes;
+  int rounds = 5;
+  for (int i = 2; i + 1 < argc; i += 2) {
+    const std::string option = argv[i], value = argv[i + 1];
+    if (option == "--rounds") rounds = std::atoi(value.c_str());
+    const size_t equals = value.find('=');
+    if (option == "--dim" && equals != std::string::npos) {
+      sizes.dims[value.substr(0, equals)] = std::atoll(value.c_str() + equals + 1);
+    }
+  }
+  slipway::Steps steps;
+  for (int i = 0; i < rounds; ++i) slipway::Round(argv[1], sizes, steps);
+  steps.Print();
+  return 0;
+}
