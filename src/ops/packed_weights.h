@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <memory>
 #include <mutex>
@@ -15,13 +16,28 @@ namespace slipway {
 /// A constant right-hand matrix in the form that the kernel reads, with its memory.
 class PackedWeights {
  public:
-  /// Packs [k, n], whose element (i, j) lies at b[i * row_stride + j * col_stride].
+  /// Packs [k, n], whose element (i, j) lies at b[i * row_stride + j * col_stride]. Where columns lie in one piece, so
+  /// that a few of them at a time are packed and not read again, done(begin, end) is told of them.
+  template <class Done>
   void Pack(const float* b, int64_t k, int64_t n, int64_t row_stride, int64_t col_stride,
-            const kernels::Packing& packing) {
-    block_ = packing.store.Block(kernels::PackedBytes(k, n), [&](std::byte* out) {
-      kernels::PackMatrix(b, k, n, row_stride, col_stride, reinterpret_cast<float*>(out), packing.threads);
+            const kernels::Packing& packing, const Done& done) {
+    constexpr int64_t kPieceFloats = 4 << 20;
+    constexpr int64_t kWidest = 64;  // a multiple of every panel's width
+    const int64_t some = row_stride == 1 ? kPieceFloats / std::max<int64_t>(1, k) / kWidest * kWidest : n;
+    const int64_t step = std::max(some, kWidest);
+    block_ = packing.store.Block(kernels::PackedBytes(k, n), [&](std::byte* memory) {
+      auto* out = reinterpret_cast<float*>(memory);
+      for (int64_t j = 0; j < n; j += step) {
+        const int64_t end = std::min(n, j + step);
+        kernels::PackMatrix(b + j * col_stride, k, end - j, row_stride, col_stride, out + j * k, packing.threads);
+        if (row_stride == 1) done(j, end);
+      }
     });
     matrix_ = {.k = k, .n = n, .data = reinterpret_cast<const float*>(block_.get())};
+  }
+  void Pack(const float* b, int64_t k, int64_t n, int64_t row_stride, int64_t col_stride,
+            const kernels::Packing& packing) {
+    Pack(b, k, n, row_stride, col_stride, packing, [](int64_t, int64_t) {});
   }
   explicit operator bool() const { return block_ != nullptr; }
   const kernels::PackedMatrix& matrix() const { return matrix_; }
@@ -67,7 +83,11 @@ class LazyWeights {
 
  private:
   void Pack(const Threads& threads) {
-    packed_.Pack(b_.data<float>(), k_, n_, row_stride_, col_stride_, {threads, store_});
+    const float* b = b_.data<float>();
+    // A large matrix gives its pages back as it goes, so that there are never two of it.
+    packed_.Pack(b, k_, n_, row_stride_, col_stride_, {threads, store_}, [&](int64_t begin, int64_t end) {
+      if (IsMapped(b_)) ReleasePages(Tensor(DType::kFloat, {(end - begin) * k_}, const_cast<float*>(b) + begin * k_));
+    });
     ready_.store(true, std::memory_order_release);
   }
 

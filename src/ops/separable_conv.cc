@@ -11,9 +11,9 @@ constexpr int kImage = 0, kExpand = 1, kDepthwise = 3, kProject = 5, kResidual =
 
 }  // namespace
 
-/// A depthwise convolution with the 1x1 convolutions around it, over channels-last float images; the window's attributes
-/// are the depthwise convolution's. ai.slipway FusedSeparableConv(X, expand W, B, depthwise W, B, project W, B,
-/// residual): either 1x1 may be missing.
+/// A depthwise convolution with the 1x1 convolutions around it, over channels-last float images; the window's
+/// attributes are the depthwise convolution's. ai.slipway FusedSeparableConv(X, expand W, B, depthwise W, B, project W,
+/// B, residual): either 1x1 may be missing.
 struct FusedSeparableConv {
   WindowAttributes window;
   kernels::SeparableConv::Epilogues epilogues;
@@ -113,11 +113,10 @@ struct FusedSeparableConv {
         a, w.data<float>(), packing, direct ? kernels::ConvAlgorithm::kDepthwise : kernels::ConvAlgorithm::kGemm);
   }
 };
-extern const OpDef kSlipwayFusedSeparableConv =
-    Define<FusedSeparableConv>({.name = "FusedSeparableConv",
-                                .domain = kSlipwayDomain,
-                                .min_inputs = 4,
-                                .max_inputs = 8,
-                                .types = {DType::kFloat}});
+extern const OpDef kSlipwayFusedSeparableConv = Define<FusedSeparableConv>({.name = "FusedSeparableConv",
+                                                                            .domain = kSlipwayDomain,
+                                                                            .min_inputs = 4,
+                                                                            .max_inputs = 8,
+                                                                            .types = {DType::kFloat}});
 
 }  // namespace slipway

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <unordered_map>
 
 #include "ops/evaluate.h"
 
@@ -19,7 +20,8 @@ class Planner {
         ops_(source.ops),
         threads_(source.threads),
         plan_(std::make_shared<Plan>()),
-        ints_(source.graph.num_values()) {
+        ints_(source.graph.num_values()),
+        seen_(source.graph.num_values(), kNone) {
     plan_->slots.resize(graph_.num_values());
   }
 
@@ -198,6 +200,7 @@ class Planner {
         ShareStorage(v, node.inputs[0]);
       } else if (step.late) {
         NewStorage(v, Place::kLate);
+        if (def.alias) ViewInRun(v, node.inputs[0]);
       } else {
         PlaceOutput(v, i, node, def);
       }
@@ -213,6 +216,13 @@ class Planner {
     sharers_[slot(v).storage].push_back(v);
     if (place(from) == Place::kInput) plan_->input_views.emplace_back(v, from);
     if (place(from) == Place::kConstant) slot(v).constant = slot(from).constant.tensor().Reshaped(slot(v).shape);
+  }
+
+  /// `v` will be a view of `of` whose shape only the run tells: what it looks at has to live as long as it is read.
+  void ViewInRun(ValueId v, ValueId of) {
+    const int seen = place(of) == Place::kArena ? slot(of).storage : seen_[of];
+    seen_[v] = seen;
+    if (seen != kNone) late_views_[seen].push_back(v);
   }
 
   void PlaceOutput(ValueId v, size_t i, const Node& node, const OpDef& def) {
@@ -244,15 +254,22 @@ class Planner {
   bool LastReader(ValueId source, const Node& node) {
     if (std::count(node.inputs.begin(), node.inputs.end(), source) != 1) return false;
     const auto& sharers = sharers_[slot(source).storage];
+    const auto views = late_views_.find(slot(source).storage);
+    if (views != late_views_.end()) {
+      if (std::any_of(views->second.begin(), views->second.end(), [&](ValueId v) { return Uses(v) > 0; })) return false;
+    }
     return std::all_of(sharers.begin(), sharers.end(), [&](ValueId v) { return Uses(v) == (v == source ? 1 : 0); });
   }
 
   void Touch(ValueId v) {
-    if (v != kNone && slot(v).storage != kNone) storage(v).last = now();
+    if (v == kNone) return;
+    if (slot(v).storage != kNone) storage(v).last = now();
+    if (seen_[v] != kNone) plan_->storages[seen_[v]].last = now();
   }
 
   void Finish() {
     for (ValueId v : graph_.outputs) {
+      Touch(v);
       if (place(v) == Place::kArena) storage(v).place = Place::kOutput;
     }
     plan_->arena_bytes = AssignOffsets(plan_->storages);
@@ -281,6 +298,8 @@ class Planner {
   std::vector<std::optional<SymbolicInts>> ints_;
   std::vector<int> uses_;
   std::vector<std::vector<ValueId>> sharers_;  // by storage: the values in it
+  std::vector<int> seen_;  // by value: the storage in the arena that a view made in the run looks at
+  std::unordered_map<int, std::vector<ValueId>> late_views_;  // by storage: those views
 };
 
 }  // namespace

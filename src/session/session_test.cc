@@ -227,6 +227,27 @@ TEST(Session, AViewMadeInTheRunIsCopied) {
   EXPECT_EQ(out[1].tensor().data<float>()[3], -given.data<float>()[3]);
 }
 
+TEST(Session, WhatAViewMadeInTheRunLooksAtLivesAsLong) {
+  GraphBuilder b;
+  const Dim n = Dim::Symbol("n");
+  const ValueId x = b.Input("x", {n});
+  const ValueId shape = b.Input("shape", {2}, DType::kInt64);
+  const ValueId negative = b.Add("Neg", {x});
+  const ValueId view = b.Add("Reshape", {b.Add("Reshape", {negative, shape}), shape});
+  b.Output(b.Add("Reshape", {b.Add("Neg", {b.Add("Add", {x, x})}), shape}), "view");
+  // These want memory while the views are still to be read.
+  const ValueId other = b.Add("Mul", {b.Add("Tanh", {b.Add("Add", {x, x})}), b.Add("Abs", {x})});
+  const ValueId zero = b.Add("Mul", {b.Add("Tanh", {b.Add("Mul", {b.Add("Sigmoid", {other}), other})}), b.Scalar(0)});
+  b.Output(b.Add("Add", {b.Add("ReduceSum", {view, b.Ints({0, 1})}, {{"keepdims", int64_t{0}}}),
+                         b.Add("ReduceSum", {zero}, {{"keepdims", int64_t{0}}})}),
+           "sum");
+  const Session session = Session::FromBytes(Bytes(std::move(b)), {.optimization_level = 0});
+  const Tensor given = Tensor::From<float>({6}, {1, 2, 3, 4, 5, 6}), to = Tensor::From<int64_t>({2}, {2, 3});
+  const auto out = session.Run({{"x", given}, {"shape", to}});
+  for (int i = 0; i < 6; ++i) EXPECT_EQ(out[0].tensor().data<float>()[i], -2 * (i + 1));
+  EXPECT_EQ(out[1].tensor().data<float>()[0], -21);
+}
+
 TEST(Session, ARunIsCancelled) {
   const Session session = Session::FromBytes(TextModel());
   const std::atomic<bool> stop = true;

@@ -14,9 +14,7 @@ constexpr int64_t kBandFloats = 96 * 1024;
 /// So few of all images may as well go from one convolution to the next as a whole.
 constexpr int64_t kTogetherFloats = 256 * 1024;
 
-ConvShape Pixels(int64_t rows, int64_t width) {
-  return {.n = 1, .h = rows, .w = width, .oh = rows, .ow = width};
-}
+ConvShape Pixels(int64_t rows, int64_t width) { return {.n = 1, .h = rows, .w = width, .oh = rows, .ow = width}; }
 
 /// One call: sizes, and the way of a band of output rows.
 class Bands {
@@ -103,13 +101,8 @@ class Bands {
       in = wide_in;
     }
     float* out = y_ + (image * s_.oh + first) * out_line_;
-    const ConvShape shape = {.n = 1,
-                             .h = end - begin,
-                             .w = s_.w,
-                             .pad_top = begin - from,
-                             .pad_left = s_.pad_left,
-                             .oh = rows,
-                             .ow = s_.ow};
+    const ConvShape shape = {
+        .n = 1, .h = end - begin, .w = s_.w, .pad_top = begin - from, .pad_left = s_.pad_left, .oh = rows, .ow = s_.ow};
     conv_.depthwise->Run({in}, shape, At(e_.depthwise, out), conv_.project ? wide_out : out, Threads(1));
     if (conv_.project) conv_.project->Run({wide_out}, Pixels(rows, s_.ow), At(e_.project, out), out, Threads(1));
   }

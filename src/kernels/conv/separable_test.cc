@@ -26,15 +26,15 @@ struct Case {
 };
 
 constexpr Case kCases[] = {
-    {1, 7, 9, 5, 20, 6, 3, 1, 1, true, true, false},        // small: one convolution after the other
-    {1, 61, 40, 8, 48, 8, 3, 1, 1, true, true, true},       // bands of several rows
-    {2, 62, 41, 16, 96, 24, 3, 2, 1, true, true, false},    // stride 2, a last band that is short
-    {3, 40, 33, 12, 72, 12, 5, 1, 1, true, true, true},     // several images
-    {1, 57, 64, 24, 144, 144, 5, 2, 1, true, false, false}, // no projection
-    {1, 64, 64, 64, 64, 32, 3, 1, 1, false, true, false},   // no expansion
-    {1, 90, 300, 16, 160, 16, 7, 1, 2, true, true, true},   // one row alone is more than a cache holds
-    {9, 12, 12, 8, 130, 8, 3, 1, 1, true, true, true},      // an image a task
-    {1, 40, 128, 8, 96, 8, 1, 3, 1, true, true, false},     // rows that no output needs
+    {1, 7, 9, 5, 20, 6, 3, 1, 1, true, true, false},         // small: one convolution after the other
+    {1, 61, 40, 8, 48, 8, 3, 1, 1, true, true, true},        // bands of several rows
+    {2, 62, 41, 16, 96, 24, 3, 2, 1, true, true, false},     // stride 2, a last band that is short
+    {3, 40, 33, 12, 72, 12, 5, 1, 1, true, true, true},      // several images
+    {1, 57, 64, 24, 144, 144, 5, 2, 1, true, false, false},  // no projection
+    {1, 64, 64, 64, 64, 32, 3, 1, 1, false, true, false},    // no expansion
+    {1, 90, 300, 16, 160, 16, 7, 1, 2, true, true, true},    // one row alone is more than a cache holds
+    {9, 12, 12, 8, 130, 8, 3, 1, 1, true, true, true},       // an image a task
+    {1, 40, 128, 8, 96, 8, 1, 3, 1, true, true, false},      // rows that no output needs
 };
 
 class Convolution {
