@@ -47,6 +47,7 @@ pt2::ConvertOptions ReadOptions(const std::string& text) {
     options.input_axes = ReadAxes(json.value("input_axes", Json::array()));
     options.output_axes = ReadAxes(json.value("output_axes", Json::array()));
     options.fold_constants = json.value("fold_constants", true);
+    options.weights = json.value("weights", true);
     options.metadata = json.value("metadata", std::map<std::string, std::string>());
     return options;
   } catch (const std::exception& e) {
@@ -127,7 +128,7 @@ void AddProgram(nb::module_& m) {
   m.def("convert_program", &ConvertProgram, "json"_a, "tensors"_a, "options_json"_a, "translations"_a, "path"_a,
         "Converts a program of torch.export (its JSON, and its weights by name) and writes it as an .onnx file. The "
         "options are JSON: input_names, output_names, input_axes and output_axes (a list of {axis: name}), "
-        "fold_constants, metadata, opset. Returns a report as JSON.");
+        "fold_constants, weights, metadata, opset. Returns a report as JSON.");
 }
 
 }  // namespace slipway::python

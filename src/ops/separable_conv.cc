@@ -1,3 +1,4 @@
+#include "core/mapped_file.h"
 #include "kernels/conv/separable.h"
 #include "ops/conv_shape.h"
 #include "ops/epilogue.h"
@@ -58,6 +59,7 @@ struct FusedSeparableConv {
     const Tensor& w = *c.Constant(input);
     if (w.size() == 0) return false;
     packed[input / 2] = Pack(input, ConvWindow(c, window, kDepthwise), w, packing);
+    ReleasePages(w);
     return true;
   }
 

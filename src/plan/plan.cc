@@ -9,9 +9,11 @@
 namespace slipway {
 namespace {
 
-/// Values up to this size are computed when the plan is made where their inputs are known by then: masks and indices
-/// that depend on shapes alone, not weights.
-constexpr size_t kMaxPlanConstant = 4 << 20;
+/// Results up to this size, from no more than so much, are computed when the plan is made where their inputs are known
+/// by then: masks and indices that depend on shapes alone, not weights. Each plan holds its own: larger ones cost more
+/// memory than they save time.
+constexpr size_t kMaxPlanConstant = 64 << 10;
+constexpr size_t kMaxPlanReads = 4 << 20;
 
 class Planner {
  public:
@@ -132,7 +134,7 @@ class Planner {
       }
       in[i] = &held[i];
     }
-    if (bytes > kMaxPlanConstant) return false;
+    if (bytes > kMaxPlanReads) return false;
     InferContext c(graph_, node);
     std::vector<Type> types(in.size());
     for (size_t i = 0; i < in.size(); ++i) {

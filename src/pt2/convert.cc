@@ -45,11 +45,11 @@ std::vector<std::string> OutputNames(const TorchProgram& torch, const ConvertOpt
 }
 
 /// A weight that was turned round is written in the place of the original, under its name; where the original is read
-/// elsewhere too, it stays the only one, and a Transpose turns it.
-void SettleTurned(Graph& graph, const std::unordered_map<ValueId, ValueId>& turned) {
+/// elsewhere too, or `stays`, it is the only one, and a Transpose turns it.
+void SettleTurned(Graph& graph, const std::unordered_map<ValueId, ValueId>& turned, bool stays) {
   for (const auto& [original, other] : turned) {
     if (graph.value(other).users.empty()) continue;
-    if (graph.value(original).users.empty() && !graph.IsOutput(original)) {
+    if (!stays && graph.value(original).users.empty() && !graph.IsOutput(original)) {
       std::swap(graph.value(other).name, graph.value(original).name);
       continue;
     }
@@ -108,6 +108,21 @@ void NameOutputs(Graph& graph, const std::vector<std::string>& names, const Conv
   }
 }
 
+/// Parameters and buffers become inputs.
+void TakeWeightsOut(Graph& graph, const TorchProgram& torch) {
+  std::unordered_set<std::string> weights;
+  for (const InputSpec& spec : torch.inputs) {
+    if (spec.kind == InputSpec::Kind::kParameter || spec.kind == InputSpec::Kind::kBuffer) weights.insert(spec.target);
+  }
+  for (size_t i = 0; i < graph.num_values(); ++i) {
+    const auto v = static_cast<ValueId>(i);
+    Graph::ValueInfo& value = graph.value(v);
+    if (!value.constant || !weights.contains(value.name) || (value.users.empty() && !graph.IsOutput(v))) continue;
+    value.constant.reset();
+    graph.inputs.push_back(v);
+  }
+}
+
 }  // namespace
 
 Model Convert(const Program& program, const ConvertOptions& options, Report* report) {
@@ -129,13 +144,18 @@ Model Convert(const Program& program, const ConvertOptions& options, Report* rep
   }
   Graph& graph = *model.graph;
   const std::vector<std::string> names = OutputNames(torch, options);
+  if (!options.weights) {
+    // Before the passes, so that none relies on what weights hold.
+    SettleTurned(graph, turned, true);
+    TakeWeightsOut(graph, torch);
+  }
   {
     Watch watch(r.seconds["simplify"]);
     PassOptions passes{.level = 2, .disabled = kLeftOut};
     if (!options.fold_constants) passes.disabled.insert(passes.disabled.end(), {"FoldConstants", "FuseConvBatchNorm"});
     Optimize(graph, passes, Threads(0));
   }
-  SettleTurned(graph, turned);
+  if (options.weights) SettleTurned(graph, turned, false);
   NameOutputs(graph, names, options, r.warnings);
   Verify(graph);
   r.nodes = static_cast<int>(graph.order().size());

@@ -28,6 +28,8 @@ struct ConvertOptions {
   /// For each of them, what an axis that varies is to be called.
   AxisNames input_axes, output_axes;
   bool fold_constants = true;
+  /// False: parameters and buffers are inputs of the model, under their names and shapes, after the program's own.
+  bool weights = true;
   /// A serialized ModelProto for an operator, by its target ("mylib.op.default"), whose nodes stand in its place. Its
   /// inputs are the tensors and symbolic numbers among the arguments, its outputs the results, in order.
   std::map<std::string, std::string> translations;

@@ -383,12 +383,28 @@ def test_bad_models(make, message):
         ({"kwargs": {"inptu": 3}}, "cannot be called with this example"),
         ({"path": "/no/such/folder/m.onnx"}, "folder '/no/such/folder' does not exist"),
         ({"verify": "loosely"}, "verify must be"),
-        ({"export_params": False}, "without weights"),
         ({"training": torch.onnx.TrainingMode.TRAINING}, "TRAINING"),
     ],
 )
 def test_bad_arguments(options, message):
     assert message in refused(nn.Linear(3, 2).eval(), (torch.randn(1, 3),), **options)
+
+
+def test_a_file_without_weights(tmp_path):
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(16, 5)).eval()
+    example = torch.randn(1, 3, 4, 4)
+    path = tmp_path / "model.onnx"
+    report = slipway.export(model, (example,), path, input_names=["image"], export_params=False)
+    assert report.verified
+    graph = onnx.load(path).graph
+    weights = {k: v.numpy() for k, v in model.state_dict().items() if "num_batches" not in k}
+    shapes = {i.name: [d.dim_value for d in i.type.tensor_type.shape.dim] for i in graph.input}
+    assert shapes == {"image": [1, 3, 4, 4]} | {k: list(v.shape) for k, v in weights.items()}
+    assert graph.input[0].name == "image"
+    assert not {i.name for i in graph.initializer} & weights.keys()
+    session = slipway.InferenceSession(str(path))
+    got = session.run(None, {"image": example.numpy(), **weights})[0]
+    np.testing.assert_allclose(got, model(example).detach().numpy(), rtol=1e-4, atol=1e-5)
 
 
 def test_unknown_argument():

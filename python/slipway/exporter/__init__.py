@@ -108,6 +108,7 @@ def export(
     dynamic_shapes: the same in torch.export's form; Dims may be strings.
     opset_version: 7 to 28.
     do_constant_folding: whether what depends on weights alone is computed now.
+    export_params: False writes a file whose parameters and buffers are inputs, under their state_dict names.
     training: accepted; the eval form is exported.
     custom_translation_table (or custom_ops): {torch.ops.mylib.op.default: function over onnxscript's operators}.
     custom_opsets: versions of the domains that autograd Functions' symbolic methods use.
@@ -135,21 +136,18 @@ def export(
             )
         if verify not in (True, False, "strict", "warn"):
             raise ExportError(f"verify must be True, False, 'strict' or 'warn', not {verify!r}.")
-        if not export_params:
-            raise ExportError(
-                "export_params=False asks for a file without weights. A file holds its weights here, above 2 GB in a "
-                "second file; leave export_params at True."
-            )
         translations = Translations({**(custom_ops or {}), **(custom_translation_table or {})}, job.opset)
         job.prepare(model, args, kwargs, input_names, output_names, dynamic_axes, dynamic_shapes)
         with prepare.eval_mode(job.module, job.warn):
             job.capture()
             job.check_axes(strict_axes)
             with _place(target) as file:
-                job.convert(file, translations, custom_opsets or {}, do_constant_folding)
+                job.convert(file, translations, custom_opsets or {}, do_constant_folding and export_params)
                 report.seconds["total"] = time.perf_counter() - start
                 if verify:
                     job.verify(file, verify, rtol, atol)
+                if not export_params:
+                    job.drop_weights(file)
                 _deliver(target, file, report)
     except errors.Error as error:
         with contextlib.suppress(AttributeError):
@@ -307,17 +305,32 @@ class _Job:
                 "metadata": self._metadata(fold),
             }
             graph = packed.json(self.captured.same_symbols(self.axes))
-            text = _slipway.convert_program(graph, packed.tensors, json.dumps(options), functions, file)
-        told = json.loads(text)
+
+            def write(weights: bool) -> dict[str, Any]:
+                asked = json.dumps({**options, "weights": weights})
+                return json.loads(_slipway.convert_program(graph, packed.tensors, asked, functions, file))
+
+            self._write = write
+            told = write(True)
         stages = told.get("seconds", {})
         written = stages.get("write", 0.0)
         self.report.seconds["convert"] -= written
         self.report.seconds["write"] = written
         self.report.nodes_after = told.get("nodes_after", told.get("nodes", 0))
-        self.report.inputs, self.report.outputs = told.get("inputs", []), told.get("outputs", [])
-        self.report.file_bytes = sum(os.path.getsize(p) for p in (file, f"{file}.data") if os.path.exists(p))
+        self._tell_file(file, told)
         for message in told.get("warnings", []):
             self.warn(message)
+
+    def drop_weights(self, file: str) -> None:
+        """Writes the file again with its weights as inputs, which those who run it give."""
+        self.progress("without weights")
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(f"{file}.data")
+        self._tell_file(file, self._write(False))
+
+    def _tell_file(self, file: str, told: Mapping[str, Any]) -> None:
+        self.report.inputs, self.report.outputs = told.get("inputs", []), told.get("outputs", [])
+        self.report.file_bytes = sum(os.path.getsize(p) for p in (file, f"{file}.data") if os.path.exists(p))
 
     def _metadata(self, fold: bool) -> dict[str, str]:
         """What made the file."""
