@@ -40,6 +40,14 @@ int64_t Conv(const Shapes& s) {
   return w && y && w->rank() > 2 ? y->size() * w->SizeFrom(1) : 0;
 }
 
+/// Each pixel meets all of the weights: those that go in the first ones, those that come out the others.
+int64_t SeparableConv(const Shapes& s) {
+  const Shape *x = s.In(0), *y = s.Out(0), *expand = s.In(1), *depthwise = s.In(3), *project = s.In(5);
+  if (!x || !y || !depthwise || x->rank() != 4 || y->rank() != 4) return 0;
+  return (expand ? x->SizeTo(3) * expand->size() : 0) +
+         y->SizeTo(3) * (depthwise->size() + (project ? project->size() : 0));
+}
+
 int64_t ConvTranspose(const Shapes& s) {
   const Shape *x = s.In(0), *w = s.In(1);
   return x && w && w->rank() > 2 ? x->size() * w->SizeFrom(1) : 0;
@@ -86,10 +94,14 @@ struct Rule {
   int64_t (*products)(const Shapes&);
 };
 constexpr Rule kRules[] = {
-    {"Attention", Attention}, {"Conv", Conv<1>},         {"ConvInteger", Conv<1>}, {"ConvTranspose", ConvTranspose},
-    {"Einsum", Einsum},       {"FusedConv", Conv<1>},    {"FusedMatMul", MatMul},  {"GRU", Recurrent},
-    {"Gemm", Gemm},           {"LSTM", Recurrent},       {"MatMul", MatMul},       {"MatMulInteger", MatMul},
-    {"QLinearConv", Conv<3>}, {"QLinearMatMul", MatMul}, {"RNN", Recurrent},
+    {"Attention", Attention},  {"Conv", Conv<1>},
+    {"ConvInteger", Conv<1>},  {"ConvTranspose", ConvTranspose},
+    {"Einsum", Einsum},        {"FusedConv", Conv<1>},
+    {"FusedMatMul", MatMul},   {"FusedSeparableConv", SeparableConv},
+    {"GRU", Recurrent},        {"Gemm", Gemm},
+    {"LSTM", Recurrent},       {"MatMul", MatMul},
+    {"MatMulInteger", MatMul}, {"QLinearConv", Conv<3>},
+    {"QLinearMatMul", MatMul}, {"RNN", Recurrent},
 };
 
 }  // namespace
