@@ -135,10 +135,11 @@ HWY_INLINE void Step(const float* const (&a)[(kRows + 3) / 4], int64_t lda, int6
   }
 }
 
-/// kUnroll sums run side by side where a tile of few rows has too few of them to hide the latency of an addition.
+/// kUnroll sums run side by side where a tile of few rows has too few of them to hide the latency of an addition. That
+/// is by rows alone: equal columns have equal sums, whether their panel is whole or the narrow last one.
 template <int kRows, int kCols>
 HWY_NOINLINE void RunTile(const Tile& t) {
-  constexpr int kChains = kRows * kCols;
+  constexpr int kChains = kRows * kTileCols;
   constexpr int kUnroll = kChains >= 8 ? 1 : kChains >= 4 ? 2 : 4;
   // A tile of few rows is bound by the stream of B, which the hardware's prefetch loses at every page.
   constexpr bool kStream = kRows * 3 <= kTileRows;
