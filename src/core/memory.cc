@@ -1,7 +1,5 @@
 #include "core/memory.h"
 
-#include "core/workspace_memory.h"
-
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -66,10 +64,6 @@ class Kept {
   std::vector<std::pair<size_t, void*>> pieces_;
   size_t total_ = 0;
 };
-
-}  // namespace
-
-namespace {
 
 std::shared_ptr<std::byte> Allocate(size_t bytes, bool keep) {
   constexpr size_t kSmall = 512;

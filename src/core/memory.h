@@ -12,6 +12,10 @@ namespace slipway {
 /// while when it is freed, so that a run's outputs do not come from fresh pages each time. Null where there is none.
 std::shared_ptr<std::byte> AllocateMemory(size_t bytes);
 
+/// The same, but given back to the system when it is freed: for what is replaced by something larger, whose size will
+/// not be asked for again.
+std::shared_ptr<std::byte> AllocateWorkspace(size_t bytes);
+
 /// Memory for constants in the form that kernels read them: packed panels, transformed filters.
 class WeightStore {
  public:
@@ -20,8 +24,9 @@ class WeightStore {
   /// then `fill` is not called. Blocks hold numbers only, nothing that a kernel would index with, since a file may hold
   /// anything. Throws Error(kOutOfMemory). May be called from several threads.
   virtual std::shared_ptr<const std::byte> Block(size_t bytes, const std::function<void(std::byte*)>& fill) = 0;
-  /// True while a model is compiled: what will not be packed before the first run cannot be packed later.
-  virtual bool compiling() const { return false; }
+  /// True where blocks are asked for in the order of the nodes and before the first run, as a compiled model has them:
+  /// while one is made, and while one is loaded.
+  virtual bool in_order() const { return false; }
 };
 
 /// Weights in the memory of this process, side by side in few large pieces, which last until the last block goes.

@@ -65,17 +65,13 @@ class ConvWeights {
  public:
   ConvWeights(const kernels::ConvAttributes& attributes, Tensor weights, WeightStore& store)
       : attributes_(attributes), weights_(std::move(weights)), store_(store) {
-    const kernels::ConvAttributes& a = attributes_;
-    const bool one_tap = a.kh == 1 && a.kw == 1 && a.stride_h == 1 && a.stride_w == 1 && a.groups == 1;
-    may_wait_ =
-        one_tap && !store.compiling() && weights_.raw() && weights_.bytes() >= kLeastLazyBytes && IsMapped(weights_);
+    may_wait_ = kernels::IsPointwise(attributes_) && attributes_.groups == 1 && MayWait(weights_, store);
   }
 
   /// True once, for a convolution that is a product with the weights as they lie in the file: a process that runs a
   /// model once takes no memory for a second copy of them.
   bool TakeFirstUse(const kernels::ConvShape& s) {
-    if (!may_wait_ || s.pad_top != 0 || s.pad_left != 0 || s.oh != s.h || s.ow != s.w) return false;
-    return !used_.exchange(true);
+    return may_wait_ && kernels::PackedConv::CanScale(attributes_, s) && !used_.exchange(true);
   }
 
   /// Packs for what is quickest on such images.
@@ -160,7 +156,7 @@ struct Conv {
     const auto out = image ? WindowOutput(c, spatial, x, w.shape()[0], channels_last).Concrete() : std::nullopt;
     if (out) {
       weights->PackFor(ShapeFor(spatial, *image, *out), packing.threads);
-    } else if (packing.store.compiling() || !w.raw()) {
+    } else if (packing.store.in_order() || !w.raw()) {
       for (int64_t side : {1, 1024}) {
         weights->PackFor({.n = 1, .h = side, .w = side, .oh = side, .ow = side}, packing.threads);
       }

@@ -43,6 +43,7 @@ const std::vector<Group>& Groups() {
         "FlexAttention",
         "Floor",
         "FusedConv",
+        "FusedSeparableConv",
         "GRU",
         "Gelu",
         "GlobalAveragePool",

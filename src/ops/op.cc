@@ -3,8 +3,6 @@
 #include <cstdlib>
 #include <unordered_map>
 
-#include "core/workspace_memory.h"
-
 namespace slipway {
 
 #define OP(Name) extern const OpDef k##Name;

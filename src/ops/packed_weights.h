@@ -49,7 +49,10 @@ class PackedWeights {
 
 /// Weights under this size are not worth waiting for: the system maps a file's pages sixteen at a time, so that those
 /// of small neighbours stay behind.
-constexpr size_t kLeastLazyBytes = 512 << 10;
+inline bool MayWait(const Tensor& weights, const WeightStore& store) {
+  constexpr size_t kLeastLazyBytes = 512 << 10;
+  return !store.in_order() && weights.raw() && weights.bytes() >= kLeastLazyBytes && IsMapped(weights);
+}
 
 /// A constant right-hand matrix that is packed when it is used for the second time: a process that runs a model once
 /// takes no memory for a second copy of its weights, which lie in the file as they are. Those that do not lie in a
@@ -59,7 +62,7 @@ class LazyWeights {
   /// `b` holds [k, n], whose element (i, j) lies at b[i * row_stride + j * col_stride].
   LazyWeights(Tensor b, int64_t k, int64_t n, int64_t row_stride, int64_t col_stride, const kernels::Packing& packing)
       : b_(std::move(b)), k_(k), n_(n), row_stride_(row_stride), col_stride_(col_stride), store_(packing.store) {
-    if (!packing.store.compiling() && b_.raw() && b_.bytes() >= kLeastLazyBytes && IsMapped(b_)) return;
+    if (MayWait(b_, packing.store)) return;
     Pack(packing.threads);
     b_ = {};
   }

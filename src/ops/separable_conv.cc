@@ -40,6 +40,11 @@ struct FusedSeparableConv {
         (c.Has(kProject) && !c.HasRank(kProject))) {
       return c.Out(0, c.Elem(0), SymbolicShape::OfRank(4));
     }
+    for (const int w : {kExpand, kDepthwise, kProject}) {
+      for (int i = 0; c.Has(w) && i < 4; ++i) {
+        if (c.Shape(w)[i] == Dim(0)) c.Fail("weight {} is empty: {}.", c.InputName(w), c.Shape(w).ToString());
+      }
+    }
     const Dim wide = c.Shape(kDepthwise)[0];
     if (c.Has(kExpand)) ExpectPointwise(c, kExpand, c.Shape(kImage)[3], wide);
     if (c.Has(kProject)) ExpectPointwise(c, kProject, wide, c.Shape(kProject)[0]);

@@ -5,7 +5,6 @@
 #include <chrono>
 
 #include "core/memory.h"
-#include "core/workspace_memory.h"
 #include "ops/evaluate.h"
 #include "ops/infer.h"
 
@@ -140,8 +139,7 @@ std::vector<int> Program::PackConstants(const std::function<void(const Tensor&)>
       if (--readers[v] == 0 && constant->raw()) constant = Tensor(constant->dtype(), constant->shape(), nullptr);
     }
   };
-  // A compiled model has its blocks in the order of the nodes.
-  if (!dynamic_cast<MemoryStore*>(store_.get())) {
+  if (store_->in_order()) {
     for (NodeId id : nodes) pack(id);
     return readers;
   }

@@ -56,8 +56,8 @@ class MappedStore final : public WeightStore {
     return {file_, file_->bytes().data() + entry.offset};
   }
 
-  /// Until the last block is handed out, what was packed when the model was compiled asks for it now.
-  bool compiling() const override { return next_.load() < entries_.size(); }
+  /// Until the last block is handed out.
+  bool in_order() const override { return next_.load() < entries_.size(); }
 
  private:
   std::shared_ptr<const MappedFile> file_;

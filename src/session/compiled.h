@@ -29,7 +29,7 @@ CompiledModel ReadCompiled(const std::shared_ptr<const MappedFile>& file, const 
 class RecordingStore final : public WeightStore {
  public:
   std::shared_ptr<const std::byte> Block(size_t bytes, const std::function<void(std::byte*)>& fill) override;
-  bool compiling() const override { return true; }
+  bool in_order() const override { return true; }
 
   struct Packed {
     std::shared_ptr<const std::byte> data;

@@ -47,8 +47,7 @@ bool PackedConv::Supports(const ConvAttributes& a, ConvAlgorithm algorithm) {
 }
 
 bool PackedConv::CanScale(const ConvAttributes& a, const ConvShape& s) {
-  return a.groups == 1 && a.kh == 1 && a.kw == 1 && a.stride_h == 1 && a.stride_w == 1 && s.pad_top == 0 &&
-         s.pad_left == 0 && s.oh == s.h && s.ow == s.w;
+  return a.groups == 1 && IsPointwise(a, s);
 }
 
 PackedConv::PackedConv(const ConvAttributes& attributes, const float* weights, const Packing& packing,

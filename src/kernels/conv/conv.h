@@ -37,6 +37,15 @@ struct ConvShape {
 int64_t ConvOutputSize(int64_t size, int64_t kernel, int64_t stride, int64_t dilation, int64_t pad_begin,
                        int64_t pad_end);
 
+/// 1x1 at stride 1.
+constexpr bool IsPointwise(const ConvAttributes& a) {
+  return a.kh == 1 && a.kw == 1 && a.stride_h == 1 && a.stride_w == 1;
+}
+/// The same with no padding, so that it is a product of the pixels as they are.
+constexpr bool IsPointwise(const ConvAttributes& a, const ConvShape& s) {
+  return IsPointwise(a) && s.pad_top == 0 && s.pad_left == 0 && s.oh == s.h && s.ow == s.w;
+}
+
 /// Images, channels last.
 struct ConvInput {
   const float* data;

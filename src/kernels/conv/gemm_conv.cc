@@ -133,8 +133,6 @@ class GemmConv : public ConvKernel {
            const Threads& threads) const override {
     if (HasShortRuns() && s.ow >= kShortRow) return RunInBands(x.data, s, epilogue, y, threads);
     const int64_t m = s.n * s.oh * s.ow;
-    const bool pointwise = a_.kh == 1 && a_.kw == 1 && a_.stride_h == 1 && a_.stride_w == 1 && s.pad_top == 0 &&
-                           s.pad_left == 0 && s.oh == s.h && s.ow == s.w;
     if (x.scale != nullptr) {
       return Gemm(m, ScaledRows(x.data, x.scale, s.h * s.w, a_.c), packed_[0], y, a_.oc, epilogue, threads);
     }
@@ -142,7 +140,7 @@ class GemmConv : public ConvKernel {
       Epilogue e = epilogue;
       if (e.bias != nullptr) e.bias += g * oc_;
       if (e.residual != nullptr) e.residual += g * oc_;
-      if (pointwise) {
+      if (IsPointwise(a_, s)) {
         Gemm(m, x.data + g * c_, a_.c, packed_[static_cast<size_t>(g)], y + g * oc_, a_.oc, e, threads);
       } else {
         Gemm(m, PatchRows(a_, s, x.data, g * c_, c_), packed_[static_cast<size_t>(g)], y + g * oc_, a_.oc, e, threads);

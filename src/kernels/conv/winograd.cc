@@ -11,6 +11,7 @@
 #include <hwy/highway.h>
 
 #include "kernels/conv/output-inl.h"
+#include "kernels/gemm/columns-inl.h"
 
 #ifndef SLIPWAY_KERNELS_CONV_WINOGRAD_TYPES
 #define SLIPWAY_KERNELS_CONV_WINOGRAD_TYPES
@@ -261,11 +262,9 @@ HWY_INLINE void TransformKernels(const double (&g)[kSide][3], const float* taps,
 }
 
 void WinogradPack(const WinogradWeights& job) {
-  constexpr int64_t kLanes = hn::MaxLanes(D());
-  constexpr int64_t kPanel = 2 * kLanes;  // as PackMatrix lays them out
-  for (int64_t col = 0; col < job.count; col += kPanel) {
-    const int64_t cols = std::min<int64_t>(job.count - col, kPanel);
-    const int64_t width = cols <= kLanes ? kLanes : kPanel;
+  for (int64_t col = 0; col < job.count; col += kPanelWidth) {
+    const int64_t cols = std::min<int64_t>(job.count - col, kPanelWidth);
+    const int64_t width = cols <= kLanes ? kLanes : kPanelWidth;
     for (int64_t c = 0; c < job.c; ++c) {
       for (int64_t from = 0; from < width; from += kLanes) {
         HWY_ALIGN float taps[9 * kLanes];

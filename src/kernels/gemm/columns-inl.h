@@ -26,6 +26,10 @@ using FloatTag = hn::ScalableTag<float>;
 using FloatVec = hn::Vec<FloatTag>;
 constexpr int kLanes = hn::MaxLanes(FloatTag());
 
+/// A packed matrix is panels this wide (gemm.h); the last is one vector wide where that holds its columns.
+constexpr int kTileCols = 2;
+constexpr int kPanelWidth = kTileCols * kLanes;
+
 /// Columns [from, from + kLanes) of a row of which n columns exist; what does not exist is zero and not touched.
 HWY_INLINE FloatVec LoadColumns(const float* row, int from, int n) {
   const FloatTag d;

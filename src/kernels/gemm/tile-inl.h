@@ -20,9 +20,6 @@ HWY_BEFORE_NAMESPACE();
 namespace slipway::kernels {
 namespace HWY_NAMESPACE {
 
-constexpr int kTileCols = 2;
-constexpr int kPanelWidth = kTileCols * kLanes;
-
 // Accumulators, one row of B and one element of A must fit the registers: 32 on AVX-512 and 64-bit ARM, 16 elsewhere.
 #if HWY_TARGET <= HWY_AVX3 || HWY_ARCH_ARM_A64
 constexpr int kTileRows = 12;

@@ -1,11 +1,9 @@
 #include <cmath>
 
-#include "pt2/converter.h"
+#include "pt2/aten/shared.h"
 
 namespace slipway::pt2 {
 namespace {
-
-TensorRef First(Call& c) { return c.Tensor(c.node().inputs.at(0).first); }
 
 void Unary(Call& c) { c.Out(c.Add(c.detail(), {c.Cast(First(c).id, c.OutDtype())})); }
 

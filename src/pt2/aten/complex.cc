@@ -10,8 +10,6 @@ namespace {
 
 DType RealOf(DType type) { return type == DType::kComplex128 ? DType::kDouble : DType::kFloat; }
 
-TensorRef First(Call& c) { return c.Tensor(c.node().inputs.at(0).first); }
-
 ValueId Part(Call& c, ValueId v, int64_t which) {
   return c.Add("Gather", {v, c.SizeScalar(which)}, {{"axis", int64_t{-1}}});
 }

@@ -1,12 +1,10 @@
 #include <cmath>
 #include <limits>
 
-#include "pt2/converter.h"
+#include "pt2/aten/shared.h"
 
 namespace slipway::pt2 {
 namespace {
-
-TensorRef First(Call& c) { return c.Tensor(c.node().inputs.at(0).first); }
 
 /// A tensor of one number: zeros, ones, full, and the forms like another tensor. Memory that torch leaves as it is
 /// becomes 0.

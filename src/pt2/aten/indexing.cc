@@ -3,12 +3,10 @@
 #include <limits>
 #include <numeric>
 
-#include "pt2/converter.h"
+#include "pt2/aten/shared.h"
 
 namespace slipway::pt2 {
 namespace {
-
-TensorRef First(Call& c) { return c.Tensor(c.node().inputs.at(0).first); }
 
 Expr Product(const Exprs& sizes) {
   Expr n = 1;

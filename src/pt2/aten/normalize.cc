@@ -1,9 +1,7 @@
-#include "pt2/converter.h"
+#include "pt2/aten/shared.h"
 
 namespace slipway::pt2 {
 namespace {
-
-TensorRef First(Call& c) { return c.Tensor(c.node().inputs.at(0).first); }
 
 /// A scale or shift that ONNX wants where torch has none.
 ValueId OrFull(Call& c, const TensorRef& t, const Exprs& shape, double value, DType type) {

@@ -1,13 +1,8 @@
-#include <limits>
 
-#include "pt2/converter.h"
+#include "pt2/aten/shared.h"
 
 namespace slipway::pt2 {
 namespace {
-
-constexpr int64_t kEnd = std::numeric_limits<int64_t>::max();
-
-TensorRef First(Call& c) { return c.Tensor(c.node().inputs.at(0).first); }
 
 /// torch names pads from the last axis backwards, begin and end of each.
 void Pad(Call& c) {

@@ -6,9 +6,6 @@
 namespace slipway::pt2 {
 namespace {
 
-/// The first argument, whatever torch calls it.
-TensorRef First(Call& c) { return c.Tensor(c.node().inputs.at(0).first); }
-
 /// One operator of ONNX on one tensor; integers become floats first where torch's result is a float.
 void Unary(Call& c) {
   const TensorRef x = First(c);

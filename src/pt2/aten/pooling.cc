@@ -1,13 +1,10 @@
 #include <algorithm>
 #include <limits>
-#include <numeric>
 
-#include "pt2/converter.h"
+#include "pt2/aten/shared.h"
 
 namespace slipway::pt2 {
 namespace {
-
-TensorRef First(Call& c) { return c.Tensor(c.node().inputs.at(0).first); }
 
 /// The number of spatial axes, which is the operator's last digit but one: "2".
 int SpatialAxes(Call& c) { return c.detail().back() - '0'; }
@@ -122,8 +119,7 @@ ValueId InWindow(Call& c, const Expr& in, const Expr& out) {
 /// x with `axis` and the last one exchanged.
 ValueId SwapWithLast(Call& c, ValueId x, int rank, int axis) {
   if (axis == rank - 1) return x;
-  std::vector<int64_t> perm(rank);
-  std::iota(perm.begin(), perm.end(), 0);
+  std::vector<int64_t> perm = Identity(rank);
   std::swap(perm[axis], perm[rank - 1]);
   return c.Transpose(x, perm);
 }

@@ -1,13 +1,10 @@
 #include <cmath>
-#include <limits>
 #include <numeric>
 
-#include "pt2/converter.h"
+#include "pt2/aten/shared.h"
 
 namespace slipway::pt2 {
 namespace {
-
-TensorRef First(Call& c) { return c.Tensor(c.node().inputs.at(0).first); }
 
 /// The axes that `dim` names; all where it names none.
 std::vector<int64_t> Axes(Call& c, const TensorRef& x) {

@@ -1,11 +1,9 @@
 #include <cmath>
 
-#include "pt2/converter.h"
+#include "pt2/aten/shared.h"
 
 namespace slipway::pt2 {
 namespace {
-
-TensorRef First(Call& c) { return c.Tensor(c.node().inputs.at(0).first); }
 
 /// The scales that the program gives, one a spatial axis; empty where sizes alone do.
 std::vector<double> Scales(Call& c, int axes) {

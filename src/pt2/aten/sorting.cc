@@ -1,12 +1,10 @@
 #include <cmath>
 #include <limits>
 
-#include "pt2/converter.h"
+#include "pt2/aten/shared.h"
 
 namespace slipway::pt2 {
 namespace {
-
-TensorRef First(Call& c) { return c.Tensor(c.node().inputs.at(0).first); }
 
 /// Types that TopK takes.
 DType Sortable(DType type) { return type == DType::kBool ? DType::kUint8 : type; }
@@ -59,9 +57,7 @@ void KthValue(Call& c) {
   const Expr k = median ? FloorDiv(x.shape[axis] + Expr(1), 2) : c.Size("k");
   const auto sorted = Ranked(c, x, axis, k, false);
   const bool keep = !whole && c.Bool("keepdim", false);
-  const auto last = [&](ValueId v) {
-    return keep ? c.Slice(v, axis, -1, std::numeric_limits<int64_t>::max()) : c.Select(v, axis, -1);
-  };
+  const auto last = [&](ValueId v) { return keep ? c.Slice(v, axis, -1, kEnd) : c.Select(v, axis, -1); };
   if (whole) return c.Out(last(sorted[0]));
   Pair(c, last(sorted[0]), last(sorted[1]));
 }
