@@ -70,7 +70,8 @@ class Bands {
     }
   }
 
-  /// Rows of the depthwise convolution's input that a band left in the scratch memory: the next one needs the last again.
+  /// Rows of the depthwise convolution's input that a band left in the scratch memory: the next one needs the last
+  /// again.
   struct InputRows {
     int64_t begin = 0;
     int64_t end = 0;
