@@ -164,52 +164,60 @@ class GemmConv : public ConvKernel {
   bool HasShortRuns() const {
     constexpr int64_t kFewChannels = 8;
     constexpr int64_t kMostColumns = 1024;
-    return IsFlat(a_) && groups_ == 1 && a_.c <= kFewChannels && a_.dilation_w == 1 && a_.kh * a_.kw > 1 &&
-           a_.kh * a_.kw * a_.c <= kMostColumns;
+    const int64_t taps = a_.kd * a_.kh * a_.kw;
+    return groups_ == 1 && a_.c <= kFewChannels && a_.dilation_w == 1 && taps > 1 && taps * a_.c <= kMostColumns;
   }
   static constexpr int64_t kShortRow = 8;
 
   /// Each band of output rows copies the input rows under it once, with the padding, and multiplies patches where they
-  /// lie in that copy.
+  /// lie in that copy. In volumes a band is one row, and its copy holds a row for each of the kernel's.
   void RunInBands(const float* x, const ConvShape& s, const Epilogue& epilogue, float* y,
                   const Threads& threads) const {
-    constexpr int64_t kBandRows = 8;
-    const int64_t bands = CeilDiv(s.oh, kBandRows);
-    const int64_t columns = (s.ow - 1) * a_.stride_w + a_.kw;
-    const int64_t line = columns * a_.c;
-    threads.ParallelFor(s.n * bands, 1, [&](int64_t begin, int64_t end) {
+    const int64_t band_rows = IsFlat(a_) ? 8 : 1;
+    const int64_t bands = CeilDiv(s.oh, band_rows);
+    // A signal is one long row: its parts are shared out.
+    const int64_t parts = s.n * s.od * bands > 1 ? 1 : CeilDiv(s.ow, 256);
+    const int64_t pixels = CeilDiv(s.ow, parts);
+    const int64_t line = ((pixels - 1) * a_.stride_w + a_.kw) * a_.c;
+    threads.ParallelFor(s.n * s.od * bands * parts, 1, [&](int64_t begin, int64_t end) {
       static thread_local Scratch scratch;
       for (int64_t i = begin; i < end; ++i) {
-        const int64_t image = i / bands, first = i % bands * kBandRows;
-        const int64_t rows = std::min(kBandRows, s.oh - first);
-        const int64_t in_rows = (rows - 1) * a_.stride_h + (a_.kh - 1) * a_.dilation_h + 1;
-        float* copy = scratch.Reserve(static_cast<size_t>(in_rows * line));
-        for (int64_t r = 0; r < in_rows; ++r) {
-          const int64_t iy = first * a_.stride_h - s.pad_top + r;
-          const bool inside = iy >= 0 && iy < s.h;
-          ReadLine(inside ? x + (image * s.h + iy) * s.w * a_.c : nullptr, s, columns, copy + r * line);
+        const int64_t plane = i / parts / bands, first = i / parts % bands * band_rows;
+        const int64_t ox = i % parts * pixels, count = std::min(pixels, s.ow - ox);
+        const int64_t rows = std::min(band_rows, s.oh - first);
+        const int64_t row_step = IsFlat(a_) ? 1 : a_.dilation_h;
+        const int64_t in_rows = IsFlat(a_) ? (rows - 1) * a_.stride_h + (a_.kh - 1) * a_.dilation_h + 1 : a_.kh;
+        float* copy = scratch.Reserve(static_cast<size_t>(a_.kd * in_rows * line));
+        for (int64_t r = 0; r < a_.kd * in_rows; ++r) {
+          const int64_t iz = plane % s.od * a_.stride_d - s.pad_front + r / in_rows * a_.dilation_d;
+          const int64_t iy = first * a_.stride_h - s.pad_top + r % in_rows * row_step;
+          const bool inside = iz >= 0 && iz < s.d && iy >= 0 && iy < s.h;
+          const int64_t in_plane = plane / s.od * s.d + iz;
+          ReadLine(inside ? x + (in_plane * s.h + iy) * s.w * a_.c : nullptr, s.w, ox * a_.stride_w - s.pad_left,
+                   (count - 1) * a_.stride_w + a_.kw, copy + r * line);
         }
         for (int64_t r = 0; r < rows; ++r) {
-          const int64_t at = (image * s.oh + first + r) * s.ow * a_.oc;
+          const int64_t at = ((plane * s.oh + first + r) * s.ow + ox) * a_.oc;
           Epilogue e = epilogue;
           if (e.residual != nullptr) e.residual += at;
           const WindowRows window = {.data = copy + r * a_.stride_h * line,
                                      .row_stride = a_.stride_w * a_.c,
-                                     .segments = a_.kh,
+                                     .segments = a_.kd * a_.kh,
                                      .length = a_.kw * a_.c,
-                                     .segment_stride = a_.dilation_h * line};
-          Gemm(s.ow, window, packed_[0], y + at, a_.oc, e);
+                                     .segment_stride = (IsFlat(a_) ? a_.dilation_h : 1) * line};
+          Gemm(count, window, packed_[0], y + at, a_.oc, e);
         }
       }
     });
   }
 
-  /// `columns` pixels of an image's row from column -pad_left on, zeros outside of it; of no row (null), all zeros.
-  void ReadLine(const float* row, const ConvShape& s, int64_t columns, float* out) const {
-    const int64_t lo = row != nullptr ? std::clamp<int64_t>(s.pad_left, 0, columns) : columns;
-    const int64_t hi = std::clamp(s.pad_left + s.w, lo, columns);
+  /// `columns` pixels of an image's row of `width` from column `from` on, zeros outside of it; of no row (null), all
+  /// zeros.
+  void ReadLine(const float* row, int64_t width, int64_t from, int64_t columns, float* out) const {
+    const int64_t lo = row != nullptr ? std::clamp<int64_t>(-from, 0, columns) : columns;
+    const int64_t hi = std::clamp(width - from, lo, columns);
     ZeroRun(lo * a_.c, out);
-    if (hi > lo) std::memcpy(out + lo * a_.c, row + (lo - s.pad_left) * a_.c, (hi - lo) * a_.c * sizeof(float));
+    if (hi > lo) std::memcpy(out + lo * a_.c, row + (from + lo) * a_.c, (hi - lo) * a_.c * sizeof(float));
     ZeroRun((columns - hi) * a_.c, out + hi * a_.c);
   }
 
