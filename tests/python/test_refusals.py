@@ -64,6 +64,63 @@ def test_refused(op, inputs, attributes, message):
     assert message in str(caught.value)
 
 
+OWN = [
+    (
+        "FusedSeparableConv",
+        [np.zeros((1, 6, 6, 4), F), None, None, np.zeros((4, 1, 3, 0), F)],
+        {},
+        "'in3' is empty",
+    ),
+    (
+        "FusedSeparableConv",
+        [np.zeros((1, 6, 6, 4), F), np.zeros((0, 4, 1, 1), F), None, np.zeros((0, 1, 3, 3), F)],
+        {},
+        "'in1' is empty",
+    ),
+    (
+        "FusedConv",
+        [np.zeros((2, 6, 6, 4), F), np.zeros((3, 4, 1, 1), F), None, None, np.zeros((2, 1, 1, 5), F)],
+        {"channels_last": 1},
+        "one number a channel and image",
+    ),
+    (
+        "FusedConv",
+        [np.zeros((2, 6, 6, 4), F), np.zeros((3, 4, 1, 1), F), None, None, np.zeros((1, 1, 1, 4), F)],
+        {"channels_last": 1},
+        "one number a channel and image",
+    ),
+    (
+        "FusedConv",
+        [np.zeros((2, 6, 6, 4), F), np.zeros((3, 4, 3, 3), F), None, None, np.zeros((2, 1, 1, 4), F)],
+        {"channels_last": 1},
+        "for 1x1 kernels",
+    ),
+]
+
+
+@pytest.mark.parametrize(("op", "inputs", "attributes", "message"), OWN, ids=lambda v: v if isinstance(v, str) else "")
+@pytest.mark.parametrize("held", [False, True])
+def test_refused_by_operators_of_the_engine(op, inputs, attributes, message, held):
+    """They are in files that the engine has optimized, and in those that somebody has tampered with."""
+    feeds = {f"in{i}": v for i, v in enumerate(inputs) if v is not None}
+    weights = {k: v for k, v in feeds.items() if held and k in ("in1", "in3")}
+    names = [f"in{i}" if v is not None else "" for i, v in enumerate(inputs)]
+    graph = helper.make_graph(
+        [helper.make_node(op, names, ["y"], name="culprit", domain="ai.slipway", **attributes)],
+        "refused",
+        [helper.make_tensor_value_info(k, 1, v.shape) for k, v in feeds.items() if k not in weights],
+        [helper.make_tensor_value_info("y", 1, None)],
+        [onnx.numpy_helper.from_array(v, k) for k, v in weights.items()],
+    )
+    imports = [helper.make_opsetid("", 21), helper.make_opsetid("ai.slipway", 1)]
+    model = helper.make_model(graph, opset_imports=imports, ir_version=10)
+    with pytest.raises(slipway.errors.Error) as caught:
+        session = slipway.InferenceSession(model.SerializeToString())
+        session.run(None, {k: v for k, v in feeds.items() if k not in weights})
+    assert "'culprit'" in str(caught.value)
+    assert message in str(caught.value)
+
+
 def test_a_loop_with_constant_inputs_runs():
     body = helper.make_graph(
         [helper.make_node("Identity", ["on"], ["still"]), helper.make_node("Identity", ["turn"], ["n"])],
