@@ -116,7 +116,10 @@ struct Reduce {
     const int rank = x.shape().rank();
     std::vector<int64_t> given, axes;
     if (c.Has(1)) {
-      for (int64_t a : c.In(1).span<int64_t>()) given.push_back(ModAxis(a, rank));
+      for (int64_t a : c.In(1).span<int64_t>()) {
+        if (a < -rank || a >= rank) c.Fail("an axis is {}, but must lie in [{}, {}].", a, -rank, rank - 1);
+        given.push_back(ModAxis(a, rank));
+      }
     }
     const std::vector<bool> reduced = Reduced(given, rank);
     for (int i = 0; i < rank; ++i) {
