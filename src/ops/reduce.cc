@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "ops/arithmetic.h"
+#include "ops/one_number.h"
 
 namespace slipway {
 namespace {
@@ -93,7 +94,7 @@ struct Reduce {
     }
     const bool known = !c.Has(1) || c.ConstInts(1).has_value();
     if (!c.HasRank(0) || !known) {
-      return c.Out(0, c.Elem(0), keep && c.HasRank(0) ? SymbolicShape::OfRank(c.Shape(0).rank()) : SymbolicShape());
+      return c.Out(0, c.Elem(0), keep && c.HasRank(0) ? ToldByData(c.Shape(0).rank()) : SymbolicShape());
     }
     const int rank = c.Shape(0).rank();
     const std::vector<int64_t> axes = c.Has(1) ? UniqueAxes(c, *c.ConstInts(1), rank) : std::vector<int64_t>();

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "kernels/copy/strided_copy.h"
+#include "ops/one_number.h"
 #include "ops/shape_math.h"
 
 namespace slipway {
@@ -65,8 +66,7 @@ struct Slice {
     const auto starts = c.Ints(1), ends = c.Ints(2);
     const auto steps = c.Has(4) ? c.ConstInts(4) : std::nullopt;
     const auto axes = AxesOf(c, starts ? starts->size() : ends ? ends->size() : 0, starts || ends);
-    // Of a scalar the shape is known whatever the axes are: then it is the run that asks once more.
-    if (!axes) return c.Out(0, c.Elem(0), x.rank() == 0 ? SymbolicShape() : SymbolicShape::OfRank(x.rank()));
+    if (!axes) return c.Out(0, c.Elem(0), ToldByData(x.rank()));
     if ((starts && starts->size() != axes->size()) || (ends && ends->size() != axes->size()) ||
         (steps && steps->size() != axes->size())) {
       c.Fail("starts, ends, axes and steps must be equally long.");

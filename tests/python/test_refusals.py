@@ -39,6 +39,29 @@ CASES = [
     ("Resize", [IMAGE, None, np.ones(4, F)], {"keep_aspect_ratio_policy": "not_larger"}, "goes with sizes only"),
     ("Expand", [MATRIX, np.array([1 << 20, 1 << 20, 2, 3])], {}, "cannot allocate"),
     ("Tile", [MATRIX, np.array([1 << 62, 1 << 62])], {}, "does not fit 64 bits"),
+    # One element is wanted, and none comes.
+    ("CumSum", [MATRIX, np.zeros((0, 3), np.int64)], {}, "one element"),
+    ("Dropout", [MATRIX, np.zeros(0, F)], {}, "one element"),
+    ("Range", [np.zeros(0, F), np.ones((), F), np.ones((), F)], {}, "one element"),
+    ("TopK", [MATRIX, np.zeros(0, np.int64)], {}, "one element"),
+    ("Trilu", [MATRIX, np.zeros((2, 0), np.int64)], {}, "one element"),
+    ("OneHot", [np.array([1]), np.zeros(0, np.int64), np.zeros(2, F)], {}, "one element"),
+    # A list is wanted, and a matrix comes.
+    ("Slice", [MATRIX, np.zeros((1, 1), np.int64), np.array([1])], {}, "must be a list"),
+    ("Squeeze", [MATRIX, np.zeros((1, 2), np.int64)], {}, "must be a list"),
+    ("Unsqueeze", [MATRIX, np.zeros((2, 2), np.int64)], {}, "must be a list"),
+    ("Split", [MATRIX, np.zeros((0, 3), np.int64)], {}, "must be a list"),
+    ("Pad", [MATRIX, np.zeros((2, 2), np.int64)], {}, "must be a list"),
+    ("Reshape", [MATRIX, np.zeros((2, 2), np.int64)], {}, "rank must be 1"),
+    # Axes that come as data, of what has none: its shape is known without them.
+    ("ReduceMax", [np.zeros((), F), np.array([1, 2])], {}, "an axis is 1"),
+    ("Slice", [np.zeros((), F), np.array([0]), np.array([1]), np.array([0])], {}, "axis is 0"),
+    ("Pad", [np.zeros((), F), np.array([1, 1]), None, np.array([3])], {}, "axis is 3"),
+    ("DFT", [np.zeros((2, 3, 1), F), None, np.array(2147483647)], {}, "2147483647"),
+    # Inputs left out that are needed.
+    ("RNN", [SEQUENCE[0], None, np.zeros((1, 5, 5), F)], {"hidden_size": 5}, "input 1 is left out"),
+    ("Add", [None, MATRIX], {}, "input 0 is left out"),
+    ("MatMulInteger", [np.zeros(1, np.int8), np.zeros((), np.int8), None, np.zeros(0, np.int8)], {}, "scalar"),
 ]
 
 
@@ -119,6 +142,19 @@ def test_refused_by_operators_of_the_engine(op, inputs, attributes, message, hel
         session.run(None, {k: v for k, v in feeds.items() if k not in weights})
     assert "'culprit'" in str(caught.value)
     assert message in str(caught.value)
+
+
+def test_where_of_empty_constants():
+    held = [np.zeros(0, bool), np.array(7), np.zeros(0, np.int64)]
+    graph = helper.make_graph(
+        [helper.make_node("Where", ["c", "x", "y"], ["z"])],
+        "empty",
+        [],
+        [helper.make_tensor_value_info("z", onnx.TensorProto.INT64, [0])],
+        [onnx.numpy_helper.from_array(v, k) for k, v in zip("cxy", held, strict=True)],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    assert slipway.InferenceSession(model.SerializeToString()).run(None, {})[0].shape == (0,)
 
 
 def test_a_loop_with_constant_inputs_runs():
