@@ -870,6 +870,14 @@ BAD = [
         {},
         "id 7",
     ),
+    (
+        "EmbedLayerNormalization",
+        [ints(1).reshape(1, 1), None, rand(3, 4), rand(3, 4), None, None, rand(4)],
+        {},
+        "input 5",
+    ),
+    ("SkipLayerNormalization", [rand(2, 4), rand(2, 4), None, rand(4)], {}, "input 2"),
+    ("MoE", [rand(2, 8), rand(2, 4), None, None, rand(4, 8, 12)], {"k": 2}, "input 2"),
     ("Inverse", [np.zeros((2, 2), np.float32)], {}, "no inverse"),
     (
         "MatMulBnb4",
