@@ -27,7 +27,7 @@ from .. import _slipway, errors
 from ..errors import ExportError, ExportWarning
 from . import arguments as arguments_
 from . import capture as capture_
-from . import custom, handover, lower, prepare, verify
+from . import custom, handover, lean, lower, prepare, verify
 from .axes import DynamicAxes
 from .report import Axis, Comparison, Report, Run
 from .translate import Translations
@@ -218,7 +218,7 @@ class _Job:
 
     def capture(self) -> None:
         self.progress("capture")
-        with verify.timed(self.report, "capture"):
+        with verify.timed(self.report, "capture"), lean.without_collections():
             if self.program is not None:
                 self.captured = capture_.of_program(self.program, self.module, self.arguments, self.axes)
             else:
@@ -285,7 +285,7 @@ class _Job:
 
     def convert(self, file: str, translations: Translations, domains: Mapping[str, int], fold: bool) -> None:
         self.progress("convert")
-        with verify.timed(self.report, "convert"):
+        with verify.timed(self.report, "convert"), lean.without_collections():
             with capture_.quiet():
                 self.captured.program = lower.lower(self.captured.program, translations.find)
                 packed = handover.pack(self.captured.program)

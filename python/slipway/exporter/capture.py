@@ -19,7 +19,7 @@ from torch.export import Dim, ExportedProgram
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from ..errors import ExportError
-from . import composites, shapes, source
+from . import composites, lean, shapes, source
 from .arguments import Arguments, Outputs, flatten_outputs
 from .axes import DynamicAxes, Sizes, candidates, grow, others
 
@@ -208,6 +208,7 @@ def _with(
         flat_call(module, arguments, seen),
         shapes.said_at_once(),
         composites.KeepSizes(),
+        lean.capture(__file__),
         quiet(),
     ):
         program = torch.export.export(module, example, dynamic_shapes=dynamic if any(dynamic) else None, strict=False)

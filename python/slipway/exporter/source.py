@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import linecache
 import os
 import re
@@ -21,6 +22,7 @@ _TORCH = os.path.dirname(os.path.abspath(torch.__file__)) + os.sep
 _STDLIB = sysconfig.get_paths()["stdlib"] + os.sep
 
 
+@functools.lru_cache(maxsize=None)
 def is_users(filename: str) -> bool:
     """Whether a file belongs to the user or a library of models, not to PyTorch, Python or Slipway."""
     if filename.startswith(("<", _OURS, _TORCH)):
@@ -34,13 +36,19 @@ def describe(filename: str, line: int) -> str:
     return f"{filename}:{line}" + (f": {code}" if code else "")
 
 
-def of_frame(frame: FrameType | None, above: str = "") -> str | None:
-    """The innermost line of the user's code at or above a frame, and below the first frame of the file `above`."""
+def frame_of_user(frame: FrameType | None, above: str = "") -> FrameType | None:
+    """The innermost frame of the user's code at or above a frame, and below the first frame of the file `above`."""
     while frame is not None and frame.f_code.co_filename != above:
         if is_users(frame.f_code.co_filename):
-            return describe(frame.f_code.co_filename, frame.f_lineno)
+            return frame
         frame = frame.f_back
     return None
+
+
+def of_frame(frame: FrameType | None, above: str = "") -> str | None:
+    """The line of that frame."""
+    found = frame_of_user(frame, above)
+    return describe(found.f_code.co_filename, found.f_lineno) if found is not None else None
 
 
 def of_error(error: BaseException | None, below: str = "") -> str | None:

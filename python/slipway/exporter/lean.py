@@ -1,0 +1,142 @@
+"""What torch.export does for others than a converter, left out while a model is captured: a third of its time.
+
+Each saving looks for the place that it changes, and does nothing where another version of PyTorch has it elsewhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib.util
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch.fx.experimental import proxy_tensor
+from torch.fx.experimental.sym_node import SymNode
+
+from . import source
+
+_Patches = Iterator[tuple[Any, str, Any]]  # (owner, attribute, what takes its place)
+
+
+@contextlib.contextmanager
+def without_collections() -> Iterator[None]:
+    """No pauses of Python's garbage collector, which would look through all modules loaded, several times."""
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def _import_without_networkx() -> None:
+    """Loads torch.export's tracer. It imports networkx for plans of activation memory, which an export makes none of."""
+    name = "networkx"
+    if name in sys.modules or "torch.export._trace" in sys.modules:
+        return
+    spec = importlib.util.find_spec(name)
+    if spec is None or spec.loader is None:
+        return
+    spec.loader = importlib.util.LazyLoader(spec.loader)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # loads itself where it is used after all
+    try:
+        spec.loader.exec_module(module)
+        import torch.export._trace  # noqa: F401
+    finally:
+        if isinstance(module, importlib.util._LazyModule):  # type: ignore[attr-defined]
+            sys.modules.pop(name, None)  # so that one who imports it gets it in the ordinary way
+
+
+class _UserLine:
+    """The line of the model's source that a node comes from, in place of the whole stack."""
+
+    def __init__(self, above: str) -> None:
+        self._above = above
+
+    def extract(self, **options: Any) -> _UserLine:
+        return self
+
+    def summary(self) -> traceback.StackSummary:
+        frame = source.frame_of_user(sys._getframe(1), self._above)
+        if frame is None:
+            return traceback.StackSummary()
+        code = frame.f_code
+        line = traceback.FrameSummary(code.co_filename, frame.f_lineno, code.co_name, lookup_line=False)
+        return traceback.StackSummary.from_list([line])
+
+
+def _source_lines(above: str) -> _Patches:
+    import torch.fx.proxy as proxy
+
+    yield proxy, "CapturedTraceback", _UserLine(above)
+    yield proxy.TracerBase, "_filter_traceback_frames", lambda self, frames: frames
+
+
+def _tensor_metadata() -> _Patches:
+    yield proxy_tensor, "_extract_tensor_metadata", lambda value, *args: None  # "val" says the same
+
+
+def _generated_code() -> _Patches:
+    """Graphs become Python code when they are called, which they seldom are."""
+    compile_now = torch.fx.GraphModule.recompile
+
+    def forward(self: torch.fx.GraphModule, *args: Any, **kwargs: Any) -> Any:
+        compile_now(self)
+        return type(self).forward(self, *args, **kwargs)
+
+    def recompile(self: torch.fx.GraphModule) -> None:
+        type(self).forward = forward
+
+    yield torch.fx.GraphModule, "recompile", recompile
+
+
+def _symbolic_numbers() -> _Patches:
+    """The same operation on the same symbolic sizes gives the same node: PyTorch asks for each many times over."""
+    known: dict[tuple, SymNode] = {}
+    at: list[Any] = [None, None]
+
+    def remembering(method: str, compute: Callable[[SymNode, SymNode], SymNode]) -> Callable:
+        def operation(self: SymNode, other: SymNode) -> SymNode:
+            env = self.shape_env
+            if env is None or proxy_tensor.get_proxy_mode():
+                return compute(self, other)
+            now = env, env._replacements_version_counter
+            if at[0] is not now[0] or at[1] != now[1]:
+                known.clear()
+                at[:] = now
+            key = method, self._expr, other._expr, self.pytype, other.pytype, self._hint is None, other._hint is None
+            result = known.get(key)
+            if result is None:
+                result = known[key] = compute(self, other)
+            return result
+
+        return operation
+
+    for method in ("add", "sub", "mul", "eq", "ne", "lt", "le", "gt", "ge", "sym_max", "sym_min"):
+        name = f"_{method}"
+        if hasattr(SymNode, name):
+            yield SymNode, name, remembering(method, getattr(SymNode, name))
+
+
+@contextlib.contextmanager
+def capture(above: str) -> Iterator[None]:
+    """While it is active torch.export does less. `above` is the file whose frames the model's are below."""
+    _import_without_networkx()
+    saved = []
+    try:
+        for patches in (_source_lines(above), _tensor_metadata(), _generated_code(), _symbolic_numbers()):
+            for owner, name, value in patches:
+                if hasattr(owner, name):
+                    saved.append((owner, name, getattr(owner, name)))
+                    setattr(owner, name, value)
+        yield
+    finally:
+        for owner, name, value in reversed(saved):
+            setattr(owner, name, value)
