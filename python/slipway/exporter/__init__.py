@@ -138,11 +138,13 @@ def export(
             raise ExportError(f"verify must be True, False, 'strict' or 'warn', not {verify!r}.")
         translations = Translations({**(custom_ops or {}), **(custom_translation_table or {})}, job.opset)
         job.prepare(model, args, kwargs, input_names, output_names, dynamic_axes, dynamic_shapes)
-        with prepare.eval_mode(job.module, job.warn):
+        with prepare.eval_mode(job.module, job.warn), contextlib.ExitStack() as collector:
+            collector.enter_context(lean.without_collections())
             job.capture()
             job.check_axes(strict_axes)
             with _place(target) as file:
                 job.convert(file, translations, custom_opsets or {}, do_constant_folding and export_params)
+                collector.close()
                 report.seconds["total"] = time.perf_counter() - start
                 if verify:
                     job.verify(file, verify, rtol, atol)
@@ -218,7 +220,7 @@ class _Job:
 
     def capture(self) -> None:
         self.progress("capture")
-        with verify.timed(self.report, "capture"), lean.without_collections():
+        with verify.timed(self.report, "capture"):
             if self.program is not None:
                 self.captured = capture_.of_program(self.program, self.module, self.arguments, self.axes)
             else:
@@ -285,7 +287,7 @@ class _Job:
 
     def convert(self, file: str, translations: Translations, domains: Mapping[str, int], fold: bool) -> None:
         self.progress("convert")
-        with verify.timed(self.report, "convert"), lean.without_collections():
+        with verify.timed(self.report, "convert"):
             with capture_.quiet():
                 self.captured.program = lower.lower(self.captured.program, translations.find)
                 packed = handover.pack(self.captured.program)

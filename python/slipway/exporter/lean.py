@@ -10,6 +10,7 @@ import gc
 import importlib.util
 import sys
 import traceback
+import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -24,15 +25,21 @@ _Patches = Iterator[tuple[Any, str, Any]]  # (owner, attribute, what takes its p
 
 @contextlib.contextmanager
 def without_collections() -> Iterator[None]:
-    """No pauses of Python's garbage collector, which would look through all modules loaded, several times."""
+    """No pauses of Python's garbage collector, which looks through all that is loaded, several times."""
     if not gc.isenabled():
         yield
         return
+    freezes = gc.get_freeze_count() == 0
     gc.disable()
+    if freezes:
+        gc.freeze()  # so that what was there before is not looked through right after either
     try:
         yield
     finally:
         gc.enable()
+        if freezes:
+            gc.collect(1)
+            gc.unfreeze()
 
 
 def _import_without_networkx() -> None:
@@ -126,12 +133,10 @@ def _symbolic_numbers() -> _Patches:
 
 
 @contextlib.contextmanager
-def capture(above: str) -> Iterator[None]:
-    """While it is active torch.export does less. `above` is the file whose frames the model's are below."""
-    _import_without_networkx()
+def _patched(*groups: _Patches) -> Iterator[None]:
     saved = []
     try:
-        for patches in (_source_lines(above), _tensor_metadata(), _generated_code(), _symbolic_numbers()):
+        for patches in groups:
             for owner, name, value in patches:
                 if hasattr(owner, name):
                     saved.append((owner, name, getattr(owner, name)))
@@ -140,3 +145,29 @@ def capture(above: str) -> Iterator[None]:
     finally:
         for owner, name, value in reversed(saved):
             setattr(owner, name, value)
+
+
+@contextlib.contextmanager
+def capture(above: str) -> Iterator[None]:
+    """While it is active torch.export does less. `above` is the file whose frames the model's are below."""
+    _import_without_networkx()
+    with _patched(_source_lines(above), _tensor_metadata(), _generated_code(), _symbolic_numbers()):
+        yield
+
+
+@contextlib.contextmanager
+def serialization() -> Iterator[None]:
+    """While it is active a graph is serialized without a look for Inductor's buffers, and without its text for a log."""
+    name = "torch._inductor.ir"
+    stand_in = None
+    if name not in sys.modules:
+        stand_in = types.ModuleType(name)
+        for kind in ("Buffer", "ReinterpretView", "TorchBindObject"):
+            setattr(stand_in, kind, type(kind, (), {}))
+        sys.modules[name] = stand_in
+    try:
+        with _patched(iter([(torch.fx.GraphModule, "print_readable", lambda self, *args, **kwargs: "")])):
+            yield
+    finally:
+        if sys.modules.get(name) is stand_in:
+            sys.modules.pop(name, None)
