@@ -148,10 +148,23 @@ def _patched(*groups: _Patches) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def _silent(module: Any) -> Iterator[None]:
+    """Without the graph that torch.export prints where a capture fails: the error says it better."""
+    if module is None or "print" in vars(module):
+        yield
+        return
+    module.print = lambda *args, **options: None
+    try:
+        yield
+    finally:
+        del module.print
+
+
+@contextlib.contextmanager
 def capture(above: str) -> Iterator[None]:
     """While it is active torch.export does less. `above` is the file whose frames the model's are below."""
     _import_without_networkx()
-    with _patched(_source_lines(above), _tensor_metadata(), _generated_code(), _symbolic_numbers()):
+    with _silent(sys.modules.get("torch.export._trace")), _patched(_source_lines(above), _tensor_metadata(), _generated_code(), _symbolic_numbers()):
         yield
 
 

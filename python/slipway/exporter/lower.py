@@ -50,5 +50,8 @@ def lower(program: ExportedProgram, translated: Callable[[Any], Any]) -> Exporte
         table |= torch._decomp.get_decompositions([op for op in lacking if op not in table])
         if not table:
             break
-        program = program.run_decompositions(table)
+        try:
+            program = program.run_decompositions(table)
+        except Exception:
+            break  # the converter names the operator and its line
     return program
