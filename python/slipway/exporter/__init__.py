@@ -229,6 +229,12 @@ class _Job:
         outputs = self.captured.outputs
         if outputs.dropped:
             self.warn(f"Not tensors, and left out of the outputs: {', '.join(outputs.dropped)}.")
+        for name, line in self.captured.changed.items():
+            where = f"\n  at {line}" if line else ""
+            self.warn(
+                f"forward changes '{name}' of the model, which a file cannot keep: each run starts from the value that "
+                f"it has now.{where}\n  What to do, where the new value counts: take it as an input and return it."
+            )
         self.output_names = arguments_.name_all(self.asked_outputs, outputs.default_names(), "output")
         both = sorted(set(self.output_names) & set(self.arguments.names))
         for name in both:

@@ -19,7 +19,7 @@ from torch.export import Dim, ExportedProgram
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from ..errors import ExportError
-from . import composites, lean, shapes, source
+from . import composites, lean, shapes, source, state
 from .arguments import Arguments, Outputs, flatten_outputs
 from .axes import DynamicAxes, Sizes, candidates, grow, others
 
@@ -34,6 +34,7 @@ class Captured:
     guards: source.Guards
     input_shapes: list[list[str | int]]  # symbolic sizes by input
     pinned: dict[tuple[int, int], str | None]  # (input, axis) to the user's line that needs the size
+    changed: dict[str, str | None] = dataclasses.field(default_factory=dict)  # buffers, with the lines that change them
 
     def same_symbols(self, axes: DynamicAxes) -> dict[str, str]:
         """Symbols that stand for an axis of the same name as another symbol, which the model never compared."""
@@ -222,7 +223,7 @@ def _with(
             if isinstance(found[place][axis], int):
                 symbol = guards.symbols.get(f"L['input_{place}'].size()[{axis}]")
                 pinned[place, axis] = guards.find(symbol) if symbol else None
-    return Captured(program, seen[0], sizes, guards, found, pinned)
+    return Captured(program, seen[0], sizes, guards, found, pinned, state.changed(program))
 
 
 def _merged(captured: Captured, axes: DynamicAxes) -> list[str]:
@@ -319,7 +320,9 @@ def _eager_error(module: torch.nn.Module, arguments: Arguments) -> ExportError |
 def of_program(program: ExportedProgram, module: torch.nn.Module, arguments: Arguments, axes: DynamicAxes) -> Captured:
     """A program that was captured before: its axes are as they are."""
     args, kwargs = arguments.call_with(arguments.tensors)
-    outputs = flatten_outputs(module(*args, **kwargs))
+    changed = state.changed(program)
+    with state.kept(module, changed):
+        outputs = flatten_outputs(module(*args, **kwargs))
     found = _input_shapes(program)
     pinned: dict[tuple[int, int], str | None] = {}
     for place, names in enumerate(axes.inputs):
@@ -328,7 +331,7 @@ def of_program(program: ExportedProgram, module: torch.nn.Module, arguments: Arg
         for axis, size in enumerate(shape):
             if isinstance(size, str):
                 axes.inputs[place].setdefault(axis, size)
-    return Captured(program, outputs, axes.sizes(arguments.tensors), source.Guards(), found, pinned)
+    return Captured(program, outputs, axes.sizes(arguments.tensors), source.Guards(), found, pinned, changed)
 
 
 def _input_shapes(program: ExportedProgram) -> list[list[str | int]]:

@@ -13,6 +13,7 @@ from torch.export import ExportedProgram
 
 from .. import errors
 from ..session import InferenceSession
+from . import state
 from .arguments import Arguments, flatten_outputs
 from .axes import DynamicAxes, Sizes, grow
 from .capture import Captured
@@ -165,9 +166,13 @@ def compare(
     return found, gross
 
 
-def _call(module: torch.nn.Module, arguments: Arguments, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+def _call(
+    module: torch.nn.Module, arguments: Arguments, tensors: Sequence[torch.Tensor], captured: Captured
+) -> list[np.ndarray]:
     args, kwargs = arguments.call_with([t.clone() for t in tensors])
-    return flatten_outputs(module(*args, **kwargs)).tensors
+    with state.kept(module, captured.changed):
+        results = flatten_outputs(module(*args, **kwargs), set(captured.outputs.paths)).tensors
+        return [_to_array(t.clone() if captured.changed else t) for t in results]
 
 
 _DRAWS = re.compile(
@@ -217,12 +222,12 @@ def verify(
         run = Run({n: list(t.shape) for n, t in zip(arguments.names, tensors, strict=True)})
         report.runs.append(run)
         try:
-            wanted = [_to_array(t) for t in _call(module, arguments, tensors)]
+            wanted = _call(module, arguments, tensors, captured)
         except Exception as error:
             run.skipped = f"PyTorch itself refuses these sizes: {_first(error)}"
             continue
         if number == 0:
-            again = [_to_array(t) for t in _call(module, arguments, tensors)]
+            again = _call(module, arguments, tensors, captured)
             same = all(
                 np.array_equal(a, b, equal_nan=a.dtype.kind in "fc") for a, b in zip(wanted, again, strict=True)
             )
