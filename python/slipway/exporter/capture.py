@@ -208,6 +208,7 @@ def _with(
         source.watch_guards(__file__) as guards,
         flat_call(module, arguments, seen),
         shapes.said_at_once(),
+        composites.unchecked_packing(),
         composites.KeepSizes(),
         lean.capture(__file__),
         quiet(),
@@ -237,6 +238,11 @@ def _merged(captured: Captured, axes: DynamicAxes) -> list[str]:
 
 def _settle(captured: Captured, module: torch.nn.Module, arguments: Arguments, axes: DynamicAxes) -> Captured:
     """Looks again with other sizes where an axis came out fixed, or as the same as another, perhaps by chance."""
+    if captured.pinned:
+        with contextlib.suppress(Exception), composites.length_as_size():
+            again = once(module, arguments, axes, captured.sizes)
+            if len(again.pinned) < len(captured.pinned):
+                captured = again
     for name in sorted({axes.inputs[p][a] for p, a in captured.pinned}):
         for sizes in others(captured.sizes, name, module, arguments, axes):
             try:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import builtins
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
+
+from . import shapes
 
 
 def _take_along_dim(input: torch.Tensor, indices: torch.Tensor, dim: int | None = None) -> torch.Tensor:
@@ -45,5 +49,82 @@ _FORMS: dict[Callable, Callable] = {
 class KeepSizes(TorchFunctionMode):
     """While it is active these functions are made of others whose sizes stay dynamic."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._packed: dict[int, tuple[torch.Tensor, Any]] = {}  # batch_sizes of packed sequences, and their first number
+        self._forms = {
+            **_FORMS,
+            torch._VF._pack_padded_sequence: self._pack,
+            torch._VF._pad_packed_sequence: self._pad,
+            torch.Tensor.__getitem__: self._item,
+        }
+
     def __torch_function__(self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
-        return _FORMS.get(func, func)(*args, **(kwargs or {}))
+        return self._forms.get(func, func)(*args, **(kwargs or {}))
+
+    def _pack(self, input: torch.Tensor, lengths: torch.Tensor, batch_first: bool) -> tuple[torch.Tensor, ...]:
+        batch, length = input.shape[:2] if batch_first else (input.shape[1], input.shape[0])
+        rows, steps = lengths.sum().item(), lengths.max().item()
+        torch._check(steps >= 1)
+        torch._check(rows >= 1)
+        torch._check(steps <= length)
+        with shapes.packed(rows, steps, batch):
+            data, sizes = torch._VF._pack_padded_sequence(input, lengths, batch_first)
+        self._packed[id(sizes)] = sizes, batch
+        return data, sizes
+
+    def _pad(
+        self, data: torch.Tensor, sizes: torch.Tensor, batch_first: bool, value: float, length: Any
+    ) -> tuple[torch.Tensor, ...]:
+        if id(sizes) not in self._packed:
+            return torch._VF._pad_packed_sequence(data, sizes, batch_first, value, length)
+        steps = sizes.shape[0]
+        with shapes.packed(data.shape[0], steps, self._packed[id(sizes)][1]):
+            padded, lengths = torch._VF._pad_packed_sequence(data, sizes, batch_first, value, -1)
+        if length is not steps and str(length) != str(steps):
+            behind = [0, 0] * (padded.dim() - 2 + (not batch_first))
+            padded = torch.nn.functional.pad(padded, [*behind, 0, length - steps], value=value)
+        return padded, lengths
+
+    def _item(self, tensor: torch.Tensor, index: Any) -> Any:
+        known = self._packed.get(id(tensor)) if self._packed else None
+        return known[1] if known and type(index) is int and index == 0 else tensor[index]
+
+
+@contextlib.contextmanager
+def length_as_size() -> Iterator[None]:
+    """While it is active len(tensor) is its first size, dynamic where that is; Python's own gives a number."""
+    plain = builtins.len
+
+    def length(value: Any) -> Any:
+        return value.shape[0] if isinstance(value, torch.Tensor) and value.dim() else plain(value)
+
+    builtins.len = length  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        builtins.len = plain
+
+
+def _check_forward_args(check: Callable) -> Callable:
+    """The check of a recurrent layer's arguments takes a packed batch's size for a number, which fixes it."""
+
+    def checked(self: torch.nn.Module, input: Any, hidden: Any, batch_sizes: Any, *rest: Any) -> None:
+        if batch_sizes is None:
+            check(self, input, hidden, batch_sizes, *rest)
+
+    return checked
+
+
+@contextlib.contextmanager
+def unchecked_packing() -> Iterator[None]:
+    """While it is active recurrent layers take packed sequences as they are: the example has shown that they fit."""
+    classes = (torch.nn.RNNBase, torch.nn.LSTM)
+    checks = [c.__dict__["check_forward_args"] for c in classes]
+    for c, check in zip(classes, checks, strict=True):
+        c.check_forward_args = _check_forward_args(check)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        for c, check in zip(classes, checks, strict=True):
+            c.check_forward_args = check  # type: ignore[method-assign]
