@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
+from torch.utils import _pytree as pytree
 
 from . import shapes
 
@@ -46,21 +47,43 @@ _FORMS: dict[Callable, Callable] = {
 }
 
 
+_OF_ONE = {torch.Tensor.item, torch.Tensor.__int__, torch.Tensor.__index__}
+_TAKE_SIZES = {
+    torch.Tensor.view, torch.Tensor.reshape, torch.reshape, torch.Tensor.expand, torch.Tensor.new_zeros,
+    torch.Tensor.new_ones, torch.Tensor.new_empty, torch.Tensor.repeat, torch.Tensor.unflatten, torch.Tensor.narrow,
+}  # fmt: skip
+
+
 class KeepSizes(TorchFunctionMode):
     """While it is active these functions are made of others whose sizes stay dynamic."""
 
     def __init__(self) -> None:
         super().__init__()
         self._packed: dict[int, tuple[torch.Tensor, Any]] = {}  # batch_sizes of packed sequences, and their first number
+        self._numbers: dict[int, tuple[torch.Tensor, torch.SymInt]] = {}  # tensors that were made of sizes alone
         self._forms = {
             **_FORMS,
+            torch.div: self._div,
             torch._VF._pack_padded_sequence: self._pack,
             torch._VF._pad_packed_sequence: self._pad,
             torch.Tensor.__getitem__: self._item,
         }
 
     def __torch_function__(self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        if self._numbers:
+            if func in _OF_ONE and id(args[0]) in self._numbers:
+                return self._numbers[id(args[0])][1]
+            if func in _TAKE_SIZES:
+                args = (args[0], *pytree.tree_map(lambda v: self._numbers.get(id(v), (v, v))[1], args[1:]))
         return self._forms.get(func, func)(*args, **(kwargs or {}))
+
+    def _div(self, a: Any, b: Any, *, rounding_mode: str | None = None, **options: Any) -> torch.Tensor:
+        """Of sizes: a tensor, as PyTorch makes it, which may be used as a size again."""
+        result = torch.div(a, b, rounding_mode=rounding_mode, **options)
+        sizes = all(isinstance(v, (int, torch.SymInt)) for v in (a, b)) and not isinstance(a, int)
+        if sizes and rounding_mode is not None:  # not negative: both modes round to the same
+            self._numbers[id(result)] = result, a // b
+        return result
 
     def _pack(self, input: torch.Tensor, lengths: torch.Tensor, batch_first: bool) -> tuple[torch.Tensor, ...]:
         batch, length = input.shape[:2] if batch_first else (input.shape[1], input.shape[0])

@@ -258,6 +258,28 @@ void DiagonalScatter(Call& c) {
   c.Out(PutDiagonal(c, x, c.Cast(c.Tensor("src").id, x.dtype)));
 }
 
+/// A number where all indices are equal; with `wrap` a tall matrix starts anew below its diagonal.
+void FillDiagonal(Call& c) {
+  const TensorRef x = First(c);
+  const bool wrap = x.rank() == 2 && c.Bool("wrap", false);
+  const auto places = [&](int axis) {
+    const ValueId range = c.Add("Range", {c.SizeScalar(0), c.SizeScalar(x.shape[axis]), c.SizeScalar(1)});
+    std::vector<int64_t> others;
+    for (int i = 0; i < x.rank(); ++i) {
+      if (i != axis) others.push_back(i);
+    }
+    return c.Unsqueeze(range, others);
+  };
+  ValueId rows = places(0);
+  if (wrap) rows = c.Add("Mod", {rows, c.SizeScalar(x.shape[1] + Expr(1))});
+  ValueId on = kNone;
+  for (int i = 1; i < x.rank(); ++i) {
+    const ValueId equal = c.Add("Equal", {rows, places(i)});
+    on = on == kNone ? equal : c.Add("And", {on, equal});
+  }
+  c.Out(c.Add("Where", {on, c.Use(c.Operand("fill_value"), x.dtype), x.id}));
+}
+
 /// A vector (or the last axis) onto the diagonal of a matrix.
 void DiagEmbed(Call& c) {
   const TensorRef x = First(c);
@@ -417,6 +439,7 @@ constexpr Conversion kConversions[] = {
     {"aten.expand", Expand, "", WriteExpand},
     {"aten.expand_as", Expand, "", WriteExpand},
     {"aten.expand_copy", Expand},
+    {"aten.fill_diagonal", FillDiagonal},
     {"aten.flatten", Reshape, "copies", WriteReshape},
     {"aten.flip", Flip},
     {"aten.fliplr", Flip, "lr"},
