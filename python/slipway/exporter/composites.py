@@ -40,8 +40,19 @@ def _linspace(start: Any, end: Any, steps: Any, **options: Any) -> torch.Tensor:
     return torch.where(2 * index < last + 1, start + index * step, end - (last - index) * step)
 
 
+def _fill_diagonal(self: torch.Tensor, fill_value: float, wrap: bool = False) -> torch.Tensor:
+    first, *places = (torch.arange(size, device=self.device) for size in self.shape)
+    if wrap and self.dim() == 2:
+        first = first % (self.shape[1] + 1)
+    on = torch.ones((), dtype=torch.bool, device=self.device)
+    for axis, place in enumerate(places):
+        on = on & (first.view(-1, *[1] * len(places)) == place.view(-1, *[1] * (len(places) - axis - 1)))
+    return self.masked_fill_(on, fill_value)
+
+
 _FORMS: dict[Callable, Callable] = {
     torch.linspace: _linspace,
+    torch.Tensor.fill_diagonal_: _fill_diagonal,
     torch.take_along_dim: _take_along_dim,
     torch.Tensor.take_along_dim: _take_along_dim,
 }
@@ -59,7 +70,7 @@ class KeepSizes(TorchFunctionMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self._packed: dict[int, tuple[torch.Tensor, Any]] = {}  # batch_sizes of packed sequences, and their first number
+        self._packed: dict[int, tuple[torch.Tensor, Any]] = {}  # batch_sizes, and their first number
         self._numbers: dict[int, tuple[torch.Tensor, torch.SymInt]] = {}  # tensors that were made of sizes alone
         self._forms = {
             **_FORMS,

@@ -65,7 +65,7 @@ def _run(call: int, inputs: list[torch.Tensor]) -> list[torch.Tensor]:
 
 @functools.cache
 def _library() -> torch.library.Library:
-    """The operator that stands for a Function in a graph, made with the first: this takes as long as a small capture."""
+    """The operator that stands for a Function in a graph; made with the first, as this takes a while."""
     library = torch.library.Library(_NAMESPACE, "DEF")
     library.define("function(int call, Tensor[] inputs) -> Tensor[]")
     library.impl("function", _run, "CompositeExplicitAutograd")

@@ -43,7 +43,7 @@ def without_collections() -> Iterator[None]:
 
 
 def _import_without_networkx() -> None:
-    """Loads torch.export's tracer. It imports networkx for plans of activation memory, which an export makes none of."""
+    """Loads torch.export's tracer without networkx, which plans of memory for training take."""
     name = "networkx"
     if name in sys.modules or "torch.export._trace" in sys.modules:
         return
@@ -164,13 +164,16 @@ def _silent(module: Any) -> Iterator[None]:
 def capture(above: str) -> Iterator[None]:
     """While it is active torch.export does less. `above` is the file whose frames the model's are below."""
     _import_without_networkx()
-    with _silent(sys.modules.get("torch.export._trace")), _patched(_source_lines(above), _tensor_metadata(), _generated_code(), _symbolic_numbers()):
+    with (
+        _silent(sys.modules.get("torch.export._trace")),
+        _patched(_source_lines(above), _tensor_metadata(), _generated_code(), _symbolic_numbers()),
+    ):
         yield
 
 
 @contextlib.contextmanager
 def serialization() -> Iterator[None]:
-    """While it is active a graph is serialized without a look for Inductor's buffers, and without its text for a log."""
+    """While it is active graphs are serialized without a look for Inductor's buffers and without their text."""
     name = "torch._inductor.ir"
     stand_in = None
     if name not in sys.modules:

@@ -22,7 +22,7 @@ _TORCH = os.path.dirname(os.path.abspath(torch.__file__)) + os.sep
 _STDLIB = sysconfig.get_paths()["stdlib"] + os.sep
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def is_users(filename: str) -> bool:
     """Whether a file belongs to the user or a library of models, not to PyTorch, Python or Slipway."""
     if filename.startswith(("<", _OURS, _TORCH)):

@@ -60,7 +60,9 @@ def kept(module: torch.nn.Module, names: Collection[str]) -> Iterator[None]:
         with contextlib.suppress(AttributeError):
             owner = module.get_submodule(path)
             tensor = getattr(owner, last)
-            saved.append((owner._buffers if last in owner._buffers else owner._parameters, last, tensor, tensor.clone()))
+            saved.append(
+                (owner._buffers if last in owner._buffers else owner._parameters, last, tensor, tensor.clone())
+            )
     try:
         yield
     finally:

@@ -228,9 +228,7 @@ def verify(
             continue
         if number == 0:
             again = _call(module, arguments, tensors, captured)
-            same = all(
-                np.array_equal(a, b, equal_nan=a.dtype.kind in "fc") for a, b in zip(wanted, again, strict=True)
-            )
+            same = all(np.array_equal(a, b, equal_nan=a.dtype.kind in "fc") for a, b in zip(wanted, again, strict=True))
             if not same or _draws(captured.program):
                 run.skipped = "PyTorch's own results differ from call to call"
                 report.verification = "not compared: the model is random"
