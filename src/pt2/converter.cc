@@ -685,9 +685,10 @@ void Converter::Unsupported(const TorchNode& node) const {
   const std::string line = node.SourceLine();
   throw Error(
       Code::kUnsupported,
-      fmt::format("Slipway has no ONNX form for the operator '{}'{}{}.\n  node '{}'{}{}\n  Write that line with "
-                  "other operators, or give a translation of it in custom_translation_table.",
-                  node.target, options_.opset ? fmt::format(" at opset {}", options_.opset) : "", "", node.name,
+      fmt::format("Slipway has no ONNX form for the operator '{0}'{1}.\n  node '{2}'{3}{4}\n  Write that line with "
+                  "other operators, or say how ONNX writes it: custom_translation_table={{torch.ops.{0}: function}}, "
+                  "a function over onnxscript's operators.",
+                  node.target, options_.opset ? fmt::format(" at opset {}", options_.opset) : "", node.name,
                   line.empty() ? "" : ", ", line));
 }
 

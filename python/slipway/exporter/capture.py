@@ -82,8 +82,10 @@ def _placeholders(count: int) -> list[inspect.Parameter]:
 
 
 @contextlib.contextmanager
-def flat_call(module: torch.nn.Module, arguments: Arguments, seen: list[Outputs]) -> Iterator[None]:
-    """Lets the module be called with the example's tensors alone and give tensors alone.
+def flat_call(
+    module: torch.nn.Module, arguments: Arguments, seen: list[Outputs], set_anew: dict[str, str | None]
+) -> Iterator[None]:
+    """Lets the module be called with the example's tensors alone and give tensors alone; notes what it sets anew.
 
     The class is replaced, not the forward of the instance: tracing looks at modules through proxies of their class,
     and calls forward on those. What hooks of the module see stays what they are used to.
@@ -93,10 +95,12 @@ def flat_call(module: torch.nn.Module, arguments: Arguments, seen: list[Outputs]
 
     def forward(self: torch.nn.Module, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
         args, kwargs = arguments.call_with(tensors)
-        if hooks:
-            result = _call_with_hooks(self, own or cls.forward.__get__(self), hooks, args, kwargs)
-        else:
-            result = own(*args, **kwargs) if own is not None else cls.forward(self, *args, **kwargs)
+        with state.attributes(self) as changed:
+            if hooks:
+                result = _call_with_hooks(self, own or cls.forward.__get__(self), hooks, args, kwargs)
+            else:
+                result = own(*args, **kwargs) if own is not None else cls.forward(self, *args, **kwargs)
+        set_anew.update(changed)
         outputs = flatten_outputs(result)
         if not outputs.tensors:
             raise ExportError(
@@ -204,9 +208,10 @@ def _with(
     dynamic: tuple[dict[int, Any], ...],
 ) -> Captured:
     seen: list[Outputs] = []
+    set_anew: dict[str, str | None] = {}
     with (
         source.watch_guards(__file__) as guards,
-        flat_call(module, arguments, seen),
+        flat_call(module, arguments, seen, set_anew),
         shapes.said_at_once(),
         composites.unchecked_packing(),
         composites.KeepSizes(),
@@ -224,7 +229,7 @@ def _with(
             if isinstance(found[place][axis], int):
                 symbol = guards.symbols.get(f"L['input_{place}'].size()[{axis}]")
                 pinned[place, axis] = guards.find(symbol) if symbol else None
-    return Captured(program, seen[0], sizes, guards, found, pinned, state.changed(program))
+    return Captured(program, seen[0], sizes, guards, found, pinned, set_anew | state.changed(program))
 
 
 def _merged(captured: Captured, axes: DynamicAxes) -> list[str]:

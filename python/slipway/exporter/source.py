@@ -19,6 +19,7 @@ from torch.utils._sympy.printers import PythonPrinter
 
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _TORCH = os.path.dirname(os.path.abspath(torch.__file__)) + os.sep
+_MODULES = os.path.join(_TORCH, "nn", "modules") + os.sep
 _STDLIB = sysconfig.get_paths()["stdlib"] + os.sep
 
 
@@ -51,12 +52,22 @@ def of_frame(frame: FrameType | None, above: str = "") -> str | None:
     return describe(found.f_code.co_filename, found.f_lineno) if found is not None else None
 
 
+def module_of_frame(frame: FrameType | None, above: str = "") -> str | None:
+    """Of a model of PyTorch's own modules: the one that a frame belongs to, as it prints itself."""
+    while frame is not None and frame.f_code.co_filename != above:
+        module = frame.f_locals.get("self") if frame.f_code.co_filename.startswith(_MODULES) else None
+        if isinstance(module, torch.nn.Module) and not any(module.children()):
+            return f"the module {module!r}"
+        frame = frame.f_back
+    return None
+
+
 def of_error(error: BaseException | None, below: str = "") -> str | None:
     """The innermost line of the user's code that an exception, or the one that caused it, passed through.
 
     `below` names a file of ours: only what it called counts, so that the call of slipway.export itself does not.
     """
-    found = None
+    found = module = None
     while error is not None:
         counts = not below
         step = error.__traceback__
@@ -65,9 +76,11 @@ def of_error(error: BaseException | None, below: str = "") -> str | None:
             counts = counts or filename == below
             if counts and is_users(filename):
                 found = describe(filename, step.tb_lineno)
+            elif counts and filename.startswith(_MODULES):
+                module = module_of_frame(step.tb_frame, below) or module
             step = step.tb_next
         error = error.__cause__ or error.__context__
-    return found
+    return found or module
 
 
 _SYMBOLIC = (
@@ -94,7 +107,15 @@ class Guards:
         self.symbols: dict[str, str] = {}  # of inputs' axes: "L['x'].size()[0]" to its symbol
 
     def find(self, symbol: str) -> str | None:
-        """The first line that needed to know something of this symbol."""
+        """The line that fixed this symbol, or one that is equal to it; else the first that needed to know of it."""
+        equal = {symbol}
+        pairs = [(re.fullmatch(r"(\w+) == (\w+)", condition), line) for condition, line in self.lines.items()]
+        pairs = [({m[1], m[2]}, line) for m, line in pairs if m]
+        for _ in pairs:
+            equal |= {s for both, _ in pairs if both & equal for s in both if not s.isdigit()}
+        for both, line in pairs:
+            if both & equal and any(s.isdigit() for s in both):
+                return line
         word = re.compile(rf"\b{re.escape(symbol)}\b")
         return next((line for condition, line in self.lines.items() if word.search(condition)), None)
 
@@ -111,7 +132,7 @@ def watch_guards(above: str) -> Iterator[Guards]:
     def log_guard(self, prefix, g, forcing_spec):
         guards.symbols.update((str(source), str(symbol)) for source, symbol in self.source_to_var.items())
         frame = sys._getframe(1)
-        line = of_frame(frame, above)
+        line = of_frame(frame, above) or module_of_frame(frame, above)
         if line is not None:
             condition = PythonPrinter().doprint(g)
             guards.lines.setdefault(condition, line)

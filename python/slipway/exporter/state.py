@@ -52,6 +52,25 @@ def changed(program: ExportedProgram) -> dict[str, str | None]:
 
 
 @contextlib.contextmanager
+def attributes(module: torch.nn.Module) -> Iterator[dict[str, str | None]]:
+    """Tells, after it, which tensors that are plain attributes were set anew, and sets them back."""
+    before = [
+        (vars(m), key, value, f"{path}.{key}" if path else key)
+        for path, m in module.named_modules()
+        for key, value in vars(m).items()
+        if isinstance(value, torch.Tensor)
+    ]
+    found: dict[str, str | None] = {}
+    try:
+        yield found
+    finally:
+        for holder, key, value, name in before:
+            if holder.get(key) is not value:
+                holder[key] = value
+                found[name] = None
+
+
+@contextlib.contextmanager
 def kept(module: torch.nn.Module, names: Collection[str]) -> Iterator[None]:
     """The module's tensors of these names have their values of before again after it."""
     saved = []
@@ -60,9 +79,8 @@ def kept(module: torch.nn.Module, names: Collection[str]) -> Iterator[None]:
         with contextlib.suppress(AttributeError):
             owner = module.get_submodule(path)
             tensor = getattr(owner, last)
-            saved.append(
-                (owner._buffers if last in owner._buffers else owner._parameters, last, tensor, tensor.clone())
-            )
+            holder = next(d for d in (owner._buffers, owner._parameters, vars(owner)) if last in d)
+            saved.append((holder, last, tensor, tensor.clone()))
     try:
         yield
     finally:
