@@ -160,6 +160,8 @@ row("einsum", lambda x, y: (torch.einsum("bij,bjk->bki", x, y), torch.einsum("bi
     x, x)), f("b", 3, "t"), f("b", "t", 4))
 row("products", lambda x, y, v: (x @ v, v @ y, torch.baddbmm(torch.ones(1, 1, 1), x, y, alpha=0.3), torch.outer(v, v),
     torch.tensordot(x, y, dims=([2], [1])), F.linear(x, torch.ones(5))), f("b", 3, 5), f("b", 5, 4), f(5))
+row("inverses", lambda x, y: (torch.linalg.inv(x + 2 * torch.eye(3)), torch.linalg.solve(x + 2 * torch.eye(3), y),
+    torch.linalg.det(x)), f("b", 3, 3), f("b", 3), tolerance=1e-3)
 
 # ---- Images and signals ----------------------------------------------------------------------------------------------
 

@@ -50,8 +50,40 @@ def _fill_diagonal(self: torch.Tensor, fill_value: float, wrap: bool = False) ->
     return self.masked_fill_(on, fill_value)
 
 
+_LARGEST_INVERSE = 16  # rows: each is a step of the graph
+
+
+def _inverse(a: torch.Tensor, **options: Any) -> torch.Tensor:
+    """By Gauss and Jordan, with the largest of each column as the pivot."""
+    n = a.shape[-1]
+    if options or a.dim() < 2 or not isinstance(n, int) or n > _LARGEST_INVERSE or a.is_complex():
+        return torch.linalg.inv(a, **options)
+    both = torch.cat([a, torch.eye(n, dtype=a.dtype, device=a.device).expand(a.shape)], -1)
+    for k in range(n):
+        at = (both[..., k:, k].abs().argmax(-1, keepdim=True) + k).unsqueeze(-1)
+        at = at.expand(*both.shape[:-2], 1, 2 * n)
+        pivot = both.gather(-2, at)
+        pivot = pivot / pivot[..., k : k + 1]
+        both = both.scatter(-2, at, both[..., k : k + 1, :])
+        both = both - both[..., k : k + 1] * pivot
+        both = torch.cat([both[..., :k, :], pivot, both[..., k + 1 :, :]], -2)
+    return both[..., n:]
+
+
+def _solve(a: torch.Tensor, b: torch.Tensor, **options: Any) -> torch.Tensor:
+    n = a.shape[-1]
+    if options or not isinstance(n, int) or n > _LARGEST_INVERSE or a.is_complex():
+        return torch.linalg.solve(a, b, **options)
+    vectors = b.dim() == 1 or (b.dim() == a.dim() - 1 and b.shape == a.shape[:-1])
+    return (_inverse(a) @ b.unsqueeze(-1)).squeeze(-1) if vectors else _inverse(a) @ b
+
+
 _FORMS: dict[Callable, Callable] = {
+    torch.inverse: _inverse,
+    torch.linalg.inv: _inverse,
+    torch.linalg.solve: _solve,
     torch.linspace: _linspace,
+    torch.Tensor.inverse: _inverse,
     torch.Tensor.fill_diagonal_: _fill_diagonal,
     torch.take_along_dim: _take_along_dim,
     torch.Tensor.take_along_dim: _take_along_dim,
