@@ -6,6 +6,7 @@ Each saving looks for the place that it changes, and does nothing where another 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import gc
 import importlib.util
 import sys
@@ -15,11 +16,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.fx.experimental import proxy_tensor
 from torch.fx.experimental.sym_node import SymNode
+from torch.utils._sympy.symbol import SymT, symbol_is_type
 
 from . import source
 
+_OF_VALUES = (SymT.UNBACKED_INT, SymT.UNBACKED_FLOAT)
 _Patches = Iterator[tuple[Any, str, Any]]  # (owner, attribute, what takes its place)
 
 
@@ -90,6 +94,22 @@ def _tensor_metadata() -> _Patches:
     yield proxy_tensor, "_extract_tensor_metadata", lambda value, *args: None  # "val" says the same
 
 
+def _bindings() -> _Patches:
+    """Symbols that stand for values are looked for in every node only where the program has such."""
+    trace = sys.modules.get("torch.export._trace")
+    bind = getattr(trace, "_replace_unbacked_bindings", None)
+    if bind is None:
+        return
+
+    def replace_bindings(module: torch.fx.GraphModule) -> None:
+        values = (node.meta.get("val") for node in module.graph.nodes)
+        first = next((v for v in values if isinstance(v, FakeTensor) and v.fake_mode.shape_env is not None), None)
+        if first is None or any(symbol_is_type(s, _OF_VALUES) for s in first.fake_mode.shape_env.var_to_range):
+            bind(module)
+
+    yield trace, "_replace_unbacked_bindings", replace_bindings
+
+
 def _generated_code() -> _Patches:
     """Graphs become Python code when they are called, which they seldom are."""
     compile_now = torch.fx.GraphModule.recompile
@@ -139,7 +159,7 @@ def _patched(*groups: _Patches) -> Iterator[None]:
         for patches in groups:
             for owner, name, value in patches:
                 if hasattr(owner, name):
-                    saved.append((owner, name, getattr(owner, name)))
+                    saved.append((owner, name, vars(owner).get(name, getattr(owner, name))))
                     setattr(owner, name, value)
         yield
     finally:
@@ -166,9 +186,31 @@ def capture(above: str) -> Iterator[None]:
     _import_without_networkx()
     with (
         _silent(sys.modules.get("torch.export._trace")),
-        _patched(_source_lines(above), _tensor_metadata(), _generated_code(), _symbolic_numbers()),
+        _patched(_source_lines(above), _tensor_metadata(), _bindings(), _generated_code(), _symbolic_numbers()),
     ):
         yield
+
+
+def _unions() -> _Patches:
+    """The schema's unions are made without a look at all their fields, several times each."""
+    from torch._export.serde import union
+
+    names: dict[type, dict[str, None]] = {}
+
+    def create(cls: type, **given: Any) -> Any:
+        ((name, value),) = given.items()
+        fields = names.get(cls)
+        if fields is None:
+            fields = names[cls] = {f.name: None for f in dataclasses.fields(cls)}
+        if name not in fields:
+            raise TypeError(f"{cls.__name__} has no field '{name}'")
+        made = object.__new__(cls)
+        vars(made).update(fields)
+        vars(made)[name] = value
+        made._type = union._UnionTag.create(name, cls)
+        return made
+
+    yield union._Union, "create", classmethod(create)
 
 
 @contextlib.contextmanager
@@ -182,7 +224,7 @@ def serialization() -> Iterator[None]:
             setattr(stand_in, kind, type(kind, (), {}))
         sys.modules[name] = stand_in
     try:
-        with _patched(iter([(torch.fx.GraphModule, "print_readable", lambda self, *args, **kwargs: "")])):
+        with _patched(_unions(), iter([(torch.fx.GraphModule, "print_readable", lambda self, *args, **kwargs: "")])):
             yield
     finally:
         if sys.modules.get(name) is stand_in:

@@ -217,7 +217,7 @@ class _Type:
     def __init__(self, tensor: torch.Tensor | None) -> None:
         self._tensor = tensor
 
-    def isSubtypeOf(self, other: Any) -> bool:  # noqa: N802
+    def isSubtypeOf(self, other: Any) -> bool:
         return isinstance(other, torch._C.TensorType)
 
     def scalarType(self) -> str | None:
