@@ -92,6 +92,7 @@ class NativeSession:
         names: Sequence[str] | None,
         feeds: Sequence[dict[str, Any]],
         options: RunOptions | None = None,
+        profile: list | None = None,
     ) -> list[list[Any]]: ...
     @property
     def packing(self) -> Packing: ...

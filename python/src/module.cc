@@ -58,6 +58,11 @@ std::vector<std::string> ReadNames(nb::handle names) {
   return nb::cast<std::vector<std::string>>(names);
 }
 
+void AddTimes(const std::vector<NodeTime>& times, nb::handle profile) {
+  for (const NodeTime& t : times)
+    nb::borrow<nb::list>(profile).append(nb::make_tuple(t.name, t.op_type, t.nanoseconds));
+}
+
 nb::list Run(const Session& session, nb::handle names, nb::dict feed, const Options* options, nb::handle profile) {
   const Inputs inputs = ReadFeed(feed);
   const std::vector<std::string> wanted = ReadNames(names);
@@ -70,14 +75,14 @@ nb::list Run(const Session& session, nb::handle names, nb::dict feed, const Opti
     nb::gil_scoped_release release;
     outputs = session.Run(inputs, wanted, run);
   }
-  for (const NodeTime& t : times)
-    nb::borrow<nb::list>(profile).append(nb::make_tuple(t.name, t.op_type, t.nanoseconds));
+  AddTimes(times, profile);
   nb::list out;
   for (const Value& value : outputs) out.append(ToPython(value));
   return out;
 }
 
-nb::list RunMany(const Session& session, nb::handle names, nb::handle feeds, const Options* options) {
+nb::list RunMany(const Session& session, nb::handle names, nb::handle feeds, const Options* options,
+                 nb::handle profile) {
   std::vector<Inputs> requests;
   for (nb::handle feed : feeds) {
     try {
@@ -91,11 +96,14 @@ nb::list RunMany(const Session& session, nb::handle names, nb::handle feeds, con
   const std::vector<std::string> wanted = ReadNames(names);
   RunOptions run;
   if (options) run.terminate = &options->terminate;
+  std::vector<NodeTime> times;
+  if (!profile.is_none()) run.profile = &times;
   std::vector<std::vector<Value>> answers;
   {
     nb::gil_scoped_release release;
     answers = session.RunMany(requests, wanted, run);
   }
+  AddTimes(times, profile);
   nb::list out;
   for (const std::vector<Value>& answer : answers) {
     nb::list values;
@@ -260,7 +268,8 @@ NB_MODULE(_slipway, m) {
       .def(
           "arena_bytes", [](const Session& s, nb::dict feed) { return s.ArenaBytes(ReadFeed(feed)); }, "feed"_a)
       .def_prop_ro("packing", &PackingOf, nb::rv_policy::reference_internal)
-      .def("run_many", &RunMany, "names"_a.none(), "feeds"_a, "options"_a.none() = nb::none())
+      .def("run_many", &RunMany, "names"_a.none(), "feeds"_a, "options"_a.none() = nb::none(),
+           "profile"_a.none() = nb::none())
       .def("run", &Run, "names"_a.none(), "feed"_a, "options"_a.none() = nb::none(), "profile"_a.none() = nb::none());
 }
 
