@@ -336,7 +336,7 @@ const ManyCase kCases[] = {
        const ValueId y = b.AddMany("BatchNormalization", in, 3, {{"training_mode", int64_t{1}}})[0];
        b.Output(b.Add("Conv", {y, b.Weight({4, 4, 3, 3})}), "y");
      },
-     "takes means over the whole batch"},
+     "", "takes means over the whole batch"},
 };
 
 TEST(RunMany, GivesWhatEachRequestGivesAlone) {
