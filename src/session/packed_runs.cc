@@ -68,45 +68,51 @@ std::vector<Value> PackedRuns::RunAlone(size_t index, const std::vector<Value>& 
   }
 }
 
+/// A request a thread: short ones are quicker so than one after another on all threads.
+void PackedRuns::RunEachAlone(std::span<const size_t> members, const std::vector<std::vector<Value>>& requests,
+                              const RunOptions& options, std::vector<std::vector<Value>>& answers) const {
+  threads_.ParallelFor(static_cast<int64_t>(members.size()), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t m = begin; m < end; ++m) answers[members[m]] = RunAlone(members[m], requests[members[m]], options);
+  });
+}
+
 std::vector<std::vector<Value>> PackedRuns::Run(std::vector<std::vector<Value>> requests,
                                                 const RunOptions& options) const {
   std::vector<std::vector<Value>> answers(requests.size());
+  std::vector<size_t> alone;
   Group group;
   int64_t rows = 0;
-  const auto flush = [&] {
-    RunGroup(group, requests, options, answers);
-    group = {};
-    rows = 0;
-  };
   for (size_t i = 0; i < requests.size(); ++i) {
     auto sizes = runner_ ? SizesOf(requests[i]) : std::nullopt;
     if (!sizes) {
-      answers[i] = RunAlone(i, requests[i], options);
+      alone.push_back(i);
       continue;
     }
     const int64_t more = MostRows(*sizes);
-    if (!group.members.empty() && rows + more > kMaxRows) flush();
+    if (!group.members.empty() && rows + more > kMaxRows) {
+      RunGroup(group, requests, options, answers);
+      group = {};
+      rows = 0;
+    }
     group.members.push_back(i);
     group.sizes.push_back(std::move(*sizes));
     rows += more;
   }
-  flush();
+  RunGroup(group, requests, options, answers);
+  RunEachAlone(alone, requests, options, answers);
   return answers;
 }
 
 void PackedRuns::RunGroup(const Group& group, const std::vector<std::vector<Value>>& requests,
                           const RunOptions& options, std::vector<std::vector<Value>>& answers) const {
-  const auto one_by_one = [&] {
-    for (const size_t i : group.members) answers[i] = RunAlone(i, requests[i], options);
-  };
-  if (group.members.size() < 2) return one_by_one();
+  if (group.members.size() < 2) return RunEachAlone(group.members, requests, options, answers);
   std::vector<Value> all;
   try {
     all = runner_->Run(Join(group, requests), options);
   } catch (const Error& e) {
     if (e.code() == Code::kCancelled) throw;
     // One of them is at fault, or they are too much together: alone each gives its own answer or error.
-    return one_by_one();
+    return RunEachAlone(group.members, requests, options, answers);
   }
   for (const size_t i : group.members) answers[i].resize(all.size());
   for (size_t output = 0; output < all.size(); ++output) Part(group, output, all[output], answers);

@@ -35,6 +35,8 @@ class PackedRuns {
   Shape LeadOf(const Sizes& sizes, int of_class) const;
   int64_t MostRows(const Sizes& sizes) const;
   std::vector<Value> RunAlone(size_t index, const std::vector<Value>& request, const RunOptions& options) const;
+  void RunEachAlone(std::span<const size_t> members, const std::vector<std::vector<Value>>& requests,
+                    const RunOptions& options, std::vector<std::vector<Value>>& answers) const;
   void RunGroup(const Group& group, const std::vector<std::vector<Value>>& requests, const RunOptions& options,
                 std::vector<std::vector<Value>>& answers) const;
   std::vector<Value> Join(const Group& group, const std::vector<std::vector<Value>>& requests) const;
