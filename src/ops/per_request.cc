@@ -2,6 +2,7 @@
 #include <cstring>
 #include <numeric>
 
+#include "ops/evaluate.h"
 #include "ops/shape_math.h"
 
 namespace slipway {
@@ -65,6 +66,9 @@ struct PerRequest {
   std::vector<int64_t> out;      ///< by output: the same
   std::vector<int64_t> source;   ///< by output: which output of the subgraph it is
   std::vector<int64_t> ranks;    ///< by output: the axes of its rows
+  /// The operator of a subgraph of one node without constants, as attention is; null for others. It writes its rows
+  /// where they belong.
+  std::shared_ptr<const Op> only;
 
   static PerRequest Parse(const Attributes& a) {
     PerRequest op{.body = a.GetGraph("body"),
@@ -75,6 +79,7 @@ struct PerRequest {
                   .ranks = a.RequiredInts("ranks")};
     if (!op.body) throw Error(Code::kBadGraph, "needs the attribute body.");
     op.Check();
+    op.only = op.OnlyNode();
     return op;
   }
 
@@ -95,9 +100,7 @@ struct PerRequest {
     for (int i = 0; i < c.num_outputs(); ++i) {
       const Type& each = body->value(body->outputs[source[i]]).type;
       if (out[i] == kListed) {
-        Type any = each;
-        any.shape = {};
-        c.Out(i, Type::SequenceOf(std::move(any)));
+        c.Out(i, Type::SequenceOf(each.kind == Type::Kind::kTensor ? Type::TensorOf(each.elem) : each));
       } else {
         c.Out(i, each.elem, RowsShape(c, i, each.shape));
       }
@@ -193,6 +196,7 @@ struct PerRequest {
       inputs.push_back(in[i] == kListed ? value.sequence()[request]
                                         : Value(View(value.tensor(), spans[in[i]][request])));
     }
+    if (only && RunInPlace(c, inputs, request, spans)) return;
     std::vector<Value> outputs = c.run_subgraph("body", std::move(inputs));
     for (size_t i = 0; i < out.size(); ++i) {
       if (!c.HasOut(static_cast<int>(i))) continue;
@@ -205,6 +209,51 @@ struct PerRequest {
                c.Out(static_cast<int>(i)).shape().ToString());
       }
     }
+  }
+
+  std::shared_ptr<const Op> OnlyNode() const {
+    if (body->order().size() != 1 || body->outputs.size() != out.size()) return nullptr;
+    const Node& node = body->node(body->order()[0]);
+    const auto given = [&](ValueId v) { return v == kNone || (!body->Producer(v) && !body->Constant(v)); };
+    if (node.outputs != body->outputs || HasSubgraph(node) || FindOp(node.domain, node.op_type)->alias) return nullptr;
+    if (!std::all_of(node.inputs.begin(), node.inputs.end(), given)) return nullptr;
+    for (size_t i = 0; i < out.size(); ++i) {
+      if (out[i] == kListed || source[i] != static_cast<int64_t>(i)) return nullptr;
+    }
+    return MakeOp(*body, node);
+  }
+
+  /// False where the node's results are not a request's rows as they are.
+  bool RunInPlace(const RunContext& c, std::vector<Value>& inputs, int64_t request, const ClassSpans& spans) const {
+    const Node& node = body->node(body->order()[0]);
+    RunContext::ScratchBuffer scratch;
+    RunContext inner;
+    inner.graph = body.get();
+    inner.node = &node;
+    inner.pool = c.pool;
+    inner.scratch = &scratch;
+    InferContext infer(*body, node);
+    std::vector<Type> types(node.inputs.size());
+    for (size_t i = 0; i < node.inputs.size(); ++i) {
+      const auto at = std::find(body->inputs.begin(), body->inputs.end(), node.inputs[i]) - body->inputs.begin();
+      inner.in.push_back(node.inputs[i] == kNone ? nullptr : &inputs[at]);
+      if (!inner.in[i]) continue;
+      types[i] = TypeOf(*inner.in[i]);
+      infer.in_types[i] = &types[i];
+      if (inner.in[i]->is_tensor()) infer.in_constants[i] = &inner.in[i]->tensor();
+    }
+    only->Infer(infer);
+    std::vector<Value> outputs;
+    for (size_t i = 0; i < out.size(); ++i) {
+      if (!c.HasOut(static_cast<int>(i))) return false;
+      outputs.emplace_back(View(c.Out(static_cast<int>(i)), spans[out[i]][request]));
+      const Tensor& rows = outputs[i].tensor();
+      const Type& found = infer.out_types[i];
+      if (found.elem != rows.dtype() || !(found.shape == SymbolicShape(rows.shape()))) return false;
+    }
+    for (Value& v : outputs) inner.out.push_back(&v);
+    only->Run(inner);
+    return true;
   }
 
   /// A request's rows, as the value that they are.
