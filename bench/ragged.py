@@ -145,7 +145,7 @@ def main():
             import zoo
 
             file = str(zoo.export(name, "dynamo", 18, full=True))
-        results[Path(name).stem] = report(name, lengths, measure(file, a.threads, lengths, a.rounds))
+        results[Path(name).stem] = report(Path(name).stem, lengths, measure(file, a.threads, lengths, a.rounds))
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "ragged.json").write_text(json.dumps(results, indent=1) + "\n")
 

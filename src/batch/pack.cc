@@ -420,8 +420,12 @@ class Packer {
 
   /// The rows that each node gives must be those of the requests, by its own shape rule: "" where they are.
   std::string Check() {
-    Verify(*to_);
-    InferTypes(*to_);
+    try {
+      Verify(*to_);
+      InferTypes(*to_);
+    } catch (const Error& e) {
+      return fmt::format("on rows {}", e.what());
+    }
     for (const auto& [v, type] : expected_) {
       const Type& found = to_->value(v).type;
       if (found.elem == type.elem && found.shape == type.shape) continue;

@@ -156,10 +156,16 @@ std::string FindSkipNormalization(Asked& a) {
   return a.RestConstant(2);
 }
 
-std::string FindConcat(Asked& a) {
+/// Everything that it reads has the same leading axes.
+std::string FindAlike(Asked& a) {
   for (size_t i = 0; i < a.node.inputs.size(); ++i) {
     if (!a.Take(i)) return fmt::format("its input {} does not fit the rows", i);
   }
+  return {};
+}
+
+std::string FindConcat(Asked& a) {
+  if (std::string why = FindAlike(a); !why.empty()) return why;
   return a.Behind(a.node.attributes.Int("axis", 0));
 }
 
@@ -319,12 +325,13 @@ std::string OnItems(Asked& a) {
   return a.lead == 1 ? "" : "it works along the axes of an item";
 }
 
-template <int kResidual>
+/// From input kOwn on, where that is not 0, an item has its own: a residual, a scale for each channel.
+template <size_t kOwn>
 std::string FindWindow(Asked& a) {
   if (std::string why = OnItems(a); !why.empty()) return why;
   for (size_t i = 1; i < a.node.inputs.size(); ++i) {
     if (!a.Has(i) || a.IsConstant(i)) continue;
-    if (i != kResidual || !a.Take(i)) return fmt::format("its input {} is not a constant", i);
+    if (kOwn == 0 || i < kOwn || !a.Take(i)) return fmt::format("its input {} is not a constant", i);
   }
   return {};
 }
@@ -385,13 +392,14 @@ Rule* FindRule(const Node& n) {
                         "BitwiseXor", "Div",         "Equal",    "Greater",    "GreaterOrEqual",
                         "Less",       "LessOrEqual", "Max",      "Mean",       "Min",
                         "Mod",        "Mul",         "Or",       "PRelu",      "Pow",
-                        "Sub",        "Sum",         "SwiGLU",   "Where",      "Xor"});
+                        "Sub",        "Sum",         "Where",    "Xor"});
     add(FindAxis<-1>, {"Hardmax", "LogSoftmax", "LpNormalization", "Softmax", "TopK"});
     add(FindAxis<0>, {"ArgMax", "ArgMin", "Split"});
     add(FindNormalization, {"LayerNormalization", "RMSNormalization", "SimplifiedLayerNormalization"});
     add(FindSkipNormalization,
         {"com.microsoft.SkipLayerNormalization", "com.microsoft.SkipSimplifiedLayerNormalization"});
     add(FindConcat, {"Concat"});
+    add(FindAlike, {"SwiGLU"});
     add(FindCumulative, {"CumProd", "CumSum"});
     add(FindScaled, {"DequantizeLinear", "QuantizeLinear"});
     add(FindDynamicScale, {"DynamicQuantizeLinear"});
@@ -410,10 +418,11 @@ Rule* FindRule(const Node& n) {
     add(FindExpand, {"Expand"});
     add(FindRotary, {"RotaryEmbedding"});
     add(FindDropout, {"Dropout"});
-    add(FindWindow<0>, {"AveragePool", "Conv", "DepthToSpace", "FusedSeparableConv", "GlobalAveragePool",
-                        "GlobalMaxPool", "GroupNormalization", "InstanceNormalization", "LRN", "SpaceToDepth"});
+    add(FindWindow<0>, {"AveragePool", "Conv", "DepthToSpace", "GlobalAveragePool", "GlobalMaxPool",
+                        "GroupNormalization", "InstanceNormalization", "LRN", "SpaceToDepth"});
     add(FindMaxPool, {"MaxPool"});
     add(FindWindow<3>, {"FusedConv"});
+    add(FindWindow<7>, {"FusedSeparableConv"});
     add(FindBatchNormalization, {"BatchNormalization"});
     add(FindAttention, {"Attention"});
     return map;

@@ -10,7 +10,7 @@ namespace {
 
 /// Requests with more rows than this in all run in several goes: more of them make products no quicker, and take
 /// memory.
-constexpr int64_t kMaxRows = 4096;
+constexpr int64_t kMaxRows = 2048;
 /// Shapes of requests for which what runs request by request keeps a plan.
 constexpr size_t kMaxRequestPlans = 256;
 

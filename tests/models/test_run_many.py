@@ -10,6 +10,7 @@ import slipway
 import torch
 import transformers as tf
 import zoo
+from slipway.quantization import quantize_dynamic
 from torch import nn
 
 FILES = [
@@ -146,12 +147,28 @@ def test_compiled(tmp_path):
     check_all(slipway.InferenceSession(tmp_path / "model.slipway"))
 
 
-def test_images_are_one_batch():
-    session = slipway.InferenceSession(str(zoo.export("resnet18", "dynamo", 18)))
-    assert session.packing.packed
-    images = [zoo.feeds("resnet18", {"batch": n}, seed=n) for n in (1, 2, 1)]
-    for got, feeds in zip(session.run_many(None, images), images, strict=True):
-        np.testing.assert_allclose(got[0], session.run(None, feeds)[0], rtol=1e-4, atol=1e-4)
+@pytest.mark.parametrize("name", ["resnet18", "mobilenetv2", "efficientnet_b0", "convnext_t", "vit_b16"])
+def test_images_are_one_batch(name):
+    session = slipway.InferenceSession(str(zoo.export(name, "dynamo", 18)))
+    assert session.packing.packed, session.packing.reason
+    images = [zoo.feeds(name, {"batch": n}, seed=n) for n in (1, 2, 1)]
+    together, alone = [], []
+    for got, feeds in zip(session._native.run_many(None, images, None, together), images, strict=True):
+        want = session._native.run(None, feeds, None, alone)
+        assert np.abs(got[0] - want[0]).max() < BOUND * np.abs(want[0]).max()
+    assert len(together) < len(alone) / 2
+
+
+def test_what_needs_a_whole_request_runs_in_turn(tmp_path):
+    """Bytes with one scale for all of a request's tokens: other tokens would change it."""
+    quantize_dynamic(str(zoo.export("bert_base", "dynamo", 18)), str(tmp_path / "int8.onnx"))
+    session = slipway.InferenceSession(tmp_path / "int8.onnx")
+    assert not session.packing.packed
+    assert "(DynamicQuantizeLinear)" in session.packing.reason
+    draw = np.random.default_rng(0)
+    requests = [request(session, 1, n, draw) for n in (5, 9, 1, 30)]
+    for got, feeds in zip(session.run_many(None, requests), requests, strict=True):
+        np.testing.assert_array_equal(got[0], session.run(None, feeds)[0])
 
 
 def test_what_runs_apart_is_said():
