@@ -65,7 +65,7 @@ constexpr Layer kLayers[] = {
 };
 
 constexpr size_t kColdBytes = 96 << 20;
-constexpr const char* kAlgorithms[] = {"gemm", "depthwise", "f2", "f4"};
+constexpr const char* kAlgorithms[] = {"gemm", "direct", "f2", "f4"};
 
 ConvAttributes AttributesOf(const Layer& l) {
   return {.c = l.c,

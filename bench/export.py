@@ -23,6 +23,8 @@ import time
 import warnings
 from pathlib import Path
 
+from names import one_of
+
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "models"))
 
 EXPORTERS = ("slipway", "dynamo", "torchscript")
@@ -138,7 +140,7 @@ def main():
     parser.add_argument("--opset", type=int, default=18)
     parser.add_argument("--json", help="a file for all the figures")
     parser.add_argument("--call", choices=EXPORTERS, help=argparse.SUPPRESS)
-    parser.add_argument("names", nargs="*", default=NAMES)
+    parser.add_argument("names", nargs="*", default=NAMES, type=one_of(NAMES))
     given = parser.parse_args()
     if given.call:
         warnings.simplefilter("ignore")

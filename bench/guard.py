@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import slipway
+from names import one_of
 
 import onnx
 from onnx import helper
@@ -186,7 +187,7 @@ def confirmed(ratio, recorded, again):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--record", action="store_true")
-    parser.add_argument("names", nargs="*")
+    parser.add_argument("names", nargs="*", type=one_of([b.__name__ for b in MODELS]))
     a = parser.parse_args()
     builds = [b for b in MODELS if not a.names or b.__name__ in a.names]
     everything = json.loads(RECORDED.read_text()) if RECORDED.exists() else {}

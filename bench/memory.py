@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from engines import peak_mb
+from names import one_of
 
 RESULTS = Path(__file__).resolve().parent / "results"
 ENGINES = ("slipway", "onnxruntime")
@@ -47,7 +48,7 @@ def main():
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shapes", type=int, default=200)
-    parser.add_argument("names", nargs="*", default=IMAGES + TEXTS)
+    parser.add_argument("names", nargs="*", default=IMAGES + TEXTS, type=one_of(IMAGES + TEXTS))
     a = parser.parse_args()
     results = {"models": {}, "growth": {}}
     for name in a.names:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from engines import Engine, ratio, take_turns
+from names import one_of
 
 RESULTS = Path(__file__).resolve().parent / "results"
 IMAGES = ("resnet18", "resnet50", "mobilenetv2", "efficientnet_b0", "vit_b16", "convnext_t")
@@ -79,7 +80,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4, help="measured time for each engine and model")
     parser.add_argument("--out", type=Path, help="the file of results")
-    parser.add_argument("names", nargs="*", default=IMAGES + TEXTS)
+    parser.add_argument("names", nargs="*", default=IMAGES + TEXTS, type=one_of(IMAGES + TEXTS))
     a = parser.parse_args()
     plain = a.threads == 2 and a.batch == 1
     out = a.out or RESULTS / ("models.json" if plain else f"models-t{a.threads}-b{a.batch}.json")

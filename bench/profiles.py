@@ -81,12 +81,13 @@ def table(results, threads):
 
 def main():
     from models import IMAGES, TEXTS
+    from names import one_of
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=2)
     parser.add_argument("--slipway", default=str(ROOT / "build" / "release" / "cli" / "slipway"))
-    parser.add_argument("names", nargs="*", default=IMAGES + TEXTS)
+    parser.add_argument("names", nargs="*", default=IMAGES + TEXTS, type=one_of(IMAGES + TEXTS))
     a = parser.parse_args()
     results = {}
     for name in a.names:

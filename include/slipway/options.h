@@ -18,6 +18,9 @@ struct SessionOptions {
   int optimization_level = 3;
   /// Names of passes to leave out; an unknown name is an error that lists the known ones.
   std::vector<std::string> disabled_passes;
+  /// False: large matrices that lie in a mapped file are packed when they are used for the second time, so that a
+  /// session is there at once, and one that runs once takes no memory for them. True: they are packed at load.
+  bool pack_at_load = false;
   /// How many input shapes keep a ready plan; the least recently used goes first.
   size_t max_plans = 32;
 };

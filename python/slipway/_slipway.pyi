@@ -60,6 +60,7 @@ class RunOptions:
 class NativeSessionOptions:
     intra_op_threads: int
     spin: bool
+    pack_at_load: bool
     optimization_level: int
     disabled_passes: list[str]
 

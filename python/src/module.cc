@@ -239,6 +239,7 @@ NB_MODULE(_slipway, m) {
       .def(nb::init<>())
       .def_rw("intra_op_threads", &SessionOptions::intra_op_threads)
       .def_rw("spin", &SessionOptions::spin)
+      .def_rw("pack_at_load", &SessionOptions::pack_at_load)
       .def_rw("optimization_level", &SessionOptions::optimization_level)
       .def_rw("disabled_passes", &SessionOptions::disabled_passes);
 

@@ -24,17 +24,22 @@ class WeightStore {
   /// then `fill` is not called. Blocks hold numbers only, nothing that a kernel would index with, since a file may hold
   /// anything. Throws Error(kOutOfMemory). May be called from several threads.
   virtual std::shared_ptr<const std::byte> Block(size_t bytes, const std::function<void(std::byte*)>& fill) = 0;
-  /// True where blocks are asked for in the order of the nodes and before the first run, as a compiled model has them:
-  /// while one is made, and while one is loaded.
+  /// True where blocks are asked for in the order of the nodes, as a compiled model has them: while one is made, and
+  /// while one is loaded.
   virtual bool in_order() const { return false; }
+  /// True where all is packed before the first run.
+  virtual bool at_load() const { return in_order(); }
 };
 
 /// Weights in the memory of this process, side by side in few large pieces, which last until the last block goes.
 class MemoryStore final : public WeightStore {
  public:
+  explicit MemoryStore(bool at_load = false) : at_load_(at_load) {}
   std::shared_ptr<const std::byte> Block(size_t bytes, const std::function<void(std::byte*)>& fill) override;
+  bool at_load() const override { return at_load_; }
 
  private:
+  const bool at_load_;
   std::mutex mutex_;
   std::shared_ptr<std::byte> piece_;  // the one that is being filled
   size_t used_ = 0;

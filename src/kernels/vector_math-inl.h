@@ -134,9 +134,25 @@ HWY_INLINE V Sigmoid(D d, V x) {
   return hn::Div(one, hn::Add(one, ExpFlush(d, hn::Neg(x))));
 }
 
+/// x sigmoid(u). What e^-u lacks in precision at its ends counts for nothing there, so that one step of reduction will do.
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V Gated(D d, V x, V u) {
+  const hn::RebindToSigned<D> di;
+  const auto closed = hn::Lt(u, hn::Set(d, -87.0f));
+  u = hn::Min(u, hn::Set(d, 87.0f));
+  const V magic = hn::Set(d, 12582912.0f);
+  const V minus_log2e = hn::Set(d, -1.44269504f);
+  const V magic_n = hn::MulAdd(u, minus_log2e, magic);
+  const V f = hn::MulAdd(u, minus_log2e, hn::Sub(magic, magic_n));
+  const V p = Polynomial(d, f, 1.0f, 0.69314694f, 0.2402212f, 0.05550713f, 0.009675541f, 0.0013276472f);
+  const V e = hn::BitCast(d, hn::Add(hn::BitCast(di, p), hn::ShiftLeft<23>(hn::BitCast(di, magic_n))));
+  const V inf = hn::BitCast(d, hn::Set(di, 0x7F800000));
+  return hn::Div(x, hn::IfThenElse(closed, inf, hn::Add(hn::Set(d, 1.0f), e)));
+}
+
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V Silu(D d, V x) {
-  return hn::Div(x, hn::Add(hn::Set(d, 1.0f), ExpFlush(d, hn::Neg(x))));
+  return Gated(d, x, x);
 }
 
 template <class D, class V = hn::Vec<D>>
@@ -148,8 +164,7 @@ HWY_INLINE V Gelu(D d, V x) {
 /// 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))), as x sigmoid(2 u), which is the same and keeps the negative tail.
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V GeluTanh(D d, V x) {
-  const V u = hn::Mul(x, hn::MulAdd(hn::Mul(x, x), hn::Set(d, -0.071354816f), hn::Set(d, -1.5957691f)));
-  return hn::Div(x, hn::Add(hn::Set(d, 1.0f), ExpFlush(d, u)));
+  return Gated(d, x, hn::Mul(x, hn::MulAdd(hn::Mul(x, x), hn::Set(d, 0.071354816f), hn::Set(d, 1.5957691f))));
 }
 
 // NOLINTNEXTLINE(google-readability-namespace-comments)

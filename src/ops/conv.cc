@@ -144,10 +144,11 @@ struct Conv {
   bool Prepack(int input, const InferContext& c, const kernels::Packing& packing) {
     if (input != 1) return false;
     const Tensor& w = *c.Constant(1);
-    if (w.dtype() != DType::kFloat || w.shape().rank() < 3 || w.shape().rank() > 4 || group < 1 ||
+    if (w.dtype() != DType::kFloat || w.shape().rank() < 3 || w.shape().rank() > 5 || group < 1 ||
         w.shape()[0] % group != 0 || w.size() == 0)
       return false;
     const WindowAttributes spatial = Shaped(c);
+    if (PadsImages(spatial)) return false;
     weights = std::make_shared<ConvWeights>(AttributesFor(spatial, w.shape()), w, packing.store);
     // Where the image's size is known by now, what the first run will want is packed by now, too.
     SymbolicShape x = c.HasRank(0) ? c.Shape(0) : SymbolicShape::OfRank(w.shape().rank());
@@ -171,7 +172,7 @@ struct Conv {
     WindowAttributes spatial = window;
     const int rank = x.shape().rank() - 2;
     FillConvWindow(spatial, w.shape());
-    if (x.dtype() == DType::kFloat && rank <= 2 && w.size() > 0) return RunFloat(c, spatial);
+    if (x.dtype() == DType::kFloat && rank <= 3 && w.size() > 0 && !PadsImages(spatial)) return RunFloat(c, spatial);
     const Tensor* b = c.Has(2) ? &c.In(2) : nullptr;
     const bool fused = epilogue.activation != kernels::Activation::kNone || channels_last || c.Has(3) || c.Has(4);
     if (fused) c.Fail("the fused form is for float images of one or two spatial axes.");
@@ -194,35 +195,46 @@ struct Conv {
     }
   }
 
+  /// Kernels take a depth that the window does not reach over for a second count of images, which has no padding.
+  static bool PadsImages(const WindowAttributes& spatial) {
+    const std::vector<int64_t>& pads = spatial.pads;
+    return spatial.kernel.size() == 3 && spatial.kernel[0] == 1 && spatial.strides[0] == 1 && pads.size() == 6 &&
+           (pads[0] != 0 || pads[3] != 0);
+  }
+
   WindowAttributes Shaped(const InferContext& c) const { return ConvWindow(c, window, 1); }
 
   kernels::ConvAttributes AttributesFor(const WindowAttributes& spatial, const Shape& w) const {
-    const bool flat = w.rank() == 3;  // one spatial axis: an image one pixel high
+    const int missing = 5 - w.rank();  // of depth, height, width
     const auto at = [&](const std::vector<int64_t>& list, int axis) {
-      if (flat && axis == 0) return int64_t{1};
-      return list.empty() ? int64_t{1} : list[flat ? 0 : axis];
+      return list.empty() || axis < missing ? int64_t{1} : list[axis - missing];
     };
     return {.c = w[1] * group,
             .oc = w[0],
-            .kh = at(spatial.kernel, 0),
-            .kw = at(spatial.kernel, 1),
-            .stride_h = at(spatial.strides, 0),
-            .stride_w = at(spatial.strides, 1),
-            .dilation_h = at(spatial.dilations, 0),
-            .dilation_w = at(spatial.dilations, 1),
+            .kd = at(spatial.kernel, 0),
+            .kh = at(spatial.kernel, 1),
+            .kw = at(spatial.kernel, 2),
+            .stride_d = at(spatial.strides, 0),
+            .stride_h = at(spatial.strides, 1),
+            .stride_w = at(spatial.strides, 2),
+            .dilation_d = at(spatial.dilations, 0),
+            .dilation_h = at(spatial.dilations, 1),
+            .dilation_w = at(spatial.dilations, 2),
             .groups = group};
   }
 
   kernels::ConvShape ShapeFor(const WindowAttributes& spatial, const Shape& x, const Shape& y) const {
-    const bool flat = x.rank() == 3;
-    const int first = channels_last ? 1 : 2;
-    const int last = flat ? 0 : 1;  // the spatial axis that runs along a row
-    kernels::ConvShape shape{.n = x[0], .h = 1, .w = x[first + last], .oh = 1, .ow = y[first + last]};
-    shape.pad_left = spatial.PadBegin(last, shape.w, shape.ow);
-    if (flat) return shape;
-    shape.h = x[first];
-    shape.oh = y[first];
-    shape.pad_top = spatial.PadBegin(0, shape.h, shape.oh);
+    const int axes = x.rank() - 2;
+    kernels::ConvShape shape{.n = x[0], .h = 1, .oh = 1};
+    const auto set = [&](int axis, int64_t& size, int64_t& pad, int64_t& out) {
+      if (axis < 0) return;
+      size = x[axis + (channels_last ? 1 : 2)];
+      out = y[axis + (channels_last ? 1 : 2)];
+      pad = spatial.PadBegin(axis, size, out);
+    };
+    set(axes - 3, shape.d, shape.pad_front, shape.od);
+    set(axes - 2, shape.h, shape.pad_top, shape.oh);
+    set(axes - 1, shape.w, shape.pad_left, shape.ow);
     return shape;
   }
 
@@ -249,15 +261,15 @@ struct Conv {
     }
     const auto run = [&](const float* in, float* out) {
       if (conv) return conv->Run({in, scale}, shape, now, out, c.threads());
-      kernels::GemmUnpacked(shape.n * shape.h * shape.w, out_channels, channels, in, channels, weights->data(), 1,
-                            channels, out, out_channels, now, c.threads());
+      kernels::GemmUnpacked(shape.n * shape.d * shape.h * shape.w, out_channels, channels, in, channels,
+                            weights->data(), 1, channels, out, out_channels, now, c.threads());
       weights->Release();
     };
     if (channels_last) {
       now.residual = residual;
       return run(x.data<float>(), y.data<float>());
     }
-    const int64_t pixels = shape.h * shape.w, out_pixels = shape.oh * shape.ow;
+    const int64_t pixels = shape.d * shape.h * shape.w, out_pixels = shape.od * shape.oh * shape.ow;
     auto* in_last = static_cast<float*>(c.Scratch((x.size() + y.size() * (residual ? 2 : 1)) * sizeof(float) + 128));
     float* out_last = in_last + x.size();
     kernels::ToChannelsLast(x.data<float>(), shape.n, channels, pixels, in_last, c.threads());

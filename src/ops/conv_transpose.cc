@@ -10,6 +10,20 @@
 namespace slipway {
 namespace {
 
+/// The weights [groups, group_c, rows], each group's matrix transposed.
+template <class T>
+void TurnWeights(const T* from, int64_t groups, int64_t group_c, int64_t rows, T* to, const Threads& threads) {
+  if constexpr (std::is_same_v<T, float>) {
+    kernels::TransposeMatrices(from, groups, group_c, rows, to, threads);
+  } else {
+    for (int64_t g = 0; g < groups; ++g, from += group_c * rows, to += group_c * rows) {
+      for (int64_t r = 0; r < rows; ++r) {
+        for (int64_t k = 0; k < group_c; ++k) to[r * group_c + k] = from[k * rows + r];
+      }
+    }
+  }
+}
+
 /// c[m, n] = a[m, k] b[k, n], all dense.
 template <class T>
 void Product(int64_t m, int64_t n, int64_t k, const T* a, const T* b, T* c, const Threads& threads) {
@@ -36,6 +50,7 @@ struct ConvTranspose {
   int64_t group = 1;
   AutoPad auto_pad = AutoPad::kNotSet;
   std::vector<int64_t> kernel, strides, pads, dilations, output_padding, output_shape;
+  std::shared_ptr<const std::byte> turned_weights;  // null: not constant floats, turned in each run
 
   static ConvTranspose Parse(const Attributes& a) {
     return {.group = a.Int("group", 1),
@@ -70,6 +85,17 @@ struct ConvTranspose {
     std::vector<Dim> out = {x[0], channels};
     for (int i = 0; i < x.rank() - 2; ++i) out.push_back(OutputSize(c, i, x[i + 2], w[i + 2]));
     c.Out(0, c.Elem(0), std::move(out));
+  }
+
+  bool Prepack(int input, const InferContext& c, const kernels::Packing& packing) {
+    if (input != 1) return false;
+    const Tensor& w = *c.Constant(1);
+    if (w.dtype() != DType::kFloat || w.shape().rank() < 3 || w.size() == 0) return false;
+    turned_weights = packing.store.Block(w.bytes(), [&](std::byte* memory) {
+      TurnWeights(w.data<float>(), group, w.shape()[0] / group, w.shape().SizeFrom(1), reinterpret_cast<float*>(memory),
+                  packing.threads);
+    });
+    return true;
   }
 
   void Run(RunContext& c) const {
@@ -140,18 +166,11 @@ struct ConvTranspose {
     const int64_t rows = group_oc * taps, width = w.Back(0);
     // Two taps side by side fill a row at stride 2.
     const bool paired = At(strides, w.rank() - 3, 1) == 2 && At(dilations, w.rank() - 3, 1) == 1;
-    auto* turned = static_cast<T*>(c.Scratch(sizeof(T) * (c.In(1).size() + rows * pixels + 16)));
-    T* columns = turned + c.In(1).size();
-    for (int64_t g = 0; g < group; ++g) {
-      const T* from = c.In(1).data<T>() + g * group_c * rows;
-      if constexpr (std::is_same_v<T, float>) {
-        kernels::TransposeMatrices(from, 1, group_c, rows, turned + g * rows * group_c, c.threads());
-        continue;
-      }
-      for (int64_t r = 0; r < rows; ++r) {
-        for (int64_t k = 0; k < group_c; ++k) turned[(g * rows + r) * group_c + k] = from[k * rows + r];
-      }
-    }
+    const int64_t to_turn = turned_weights ? 0 : c.In(1).size();
+    auto* memory = static_cast<T*>(c.Scratch(sizeof(T) * (to_turn + rows * pixels + 16)));
+    T* columns = memory + to_turn;
+    const T* turned = turned_weights ? reinterpret_cast<const T*>(turned_weights.get()) : memory;
+    if (!turned_weights) TurnWeights(c.In(1).data<T>(), group, group_c, rows, memory, c.threads());
     for (int64_t n = 0; n < x[0]; ++n) {
       for (int64_t g = 0; g < group; ++g) {
         Product<T>(rows, pixels, group_c, turned + g * rows * group_c,

@@ -51,7 +51,7 @@ class PackedWeights {
 /// of small neighbours stay behind.
 inline bool MayWait(const Tensor& weights, const WeightStore& store) {
   constexpr size_t kLeastLazyBytes = 512 << 10;
-  return !store.in_order() && weights.raw() && weights.bytes() >= kLeastLazyBytes && IsMapped(weights);
+  return !store.at_load() && weights.raw() && weights.bytes() >= kLeastLazyBytes && IsMapped(weights);
 }
 
 /// A constant right-hand matrix that is packed when it is used for the second time: a process that runs a model once

@@ -1,8 +1,10 @@
 #include <cmath>
 #include <limits>
+#include <optional>
 
 #include "core/dtype_visit.h"
 #include "kernels/conv/pool_planes.h"
+#include "kernels/reduce/reduce.h"
 #include "ops/in_float.h"
 #include "ops/windows.h"
 
@@ -39,7 +41,7 @@ int64_t VisitWindow(const WindowAttributes& w, const Shape& x, const Shape& y, i
   return padded;
 }
 
-/// The image sizes of a window over [n, c, spatial...] or [n, spatial..., c] with one or two spatial axes.
+/// The image sizes of a window over [n, c, spatial...] or [n, spatial..., c], by the last two spatial axes.
 kernels::PoolShape ShapeFor(const WindowAttributes& w, const Shape& x, const Shape& y, bool channels_last) {
   const int first = channels_last ? 1 : 2;
   kernels::PoolShape s{.n = x[0], .h = 1, .c = x[channels_last ? x.rank() - 1 : 1], .oh = 1};
@@ -52,13 +54,14 @@ kernels::PoolShape ShapeFor(const WindowAttributes& w, const Shape& x, const Sha
   s.pad_left = w.PadBegin(last, s.w, s.ow);
   s.pad_right = w.PadEnd(last, s.w, s.ow);
   if (last == 0) return s;
-  s.h = x[first];
-  s.oh = y[first];
-  s.kh = w.kernel[0];
-  s.stride_h = w.strides[0];
-  s.dilation_h = w.dilations[0];
-  s.pad_top = w.PadBegin(0, s.h, s.oh);
-  s.pad_bottom = w.PadEnd(0, s.h, s.oh);
+  const int before = last - 1;
+  s.h = x[first + before];
+  s.oh = y[first + before];
+  s.kh = w.kernel[before];
+  s.stride_h = w.strides[before];
+  s.dilation_h = w.dilations[before];
+  s.pad_top = w.PadBegin(before, s.h, s.oh);
+  s.pad_bottom = w.PadEnd(before, s.h, s.oh);
   return s;
 }
 
@@ -109,6 +112,40 @@ struct WindowPool {
   }
 };
 
+/// The slices of a volume under a window, each pooled for itself.
+struct Slices {
+  const float* first;
+  int64_t step;    ///< from one to the next
+  int64_t inside;  ///< of the volume
+  int64_t padded;  ///< of the volume or its padding
+};
+
+/// A pool over three axes: pool(slices, shape, y) over the last two, then combine(Slices, size, y) what lies in a
+/// window along the first.
+template <class Pool, class Combine>
+void PoolVolume(RunContext& c, const WindowAttributes& w, const Pool& pool, const Combine& combine) {
+  const Shape &x = c.In(0).shape(), &y = c.Out(0).shape();
+  const int64_t planes = y.SizeTo(2), depth = x[2], positions = y[2], size = y.SizeFrom(3);
+  auto* pooled = static_cast<float*>(c.Scratch(static_cast<size_t>(planes * depth * size) * sizeof(float)));
+  pool(planes * depth, ShapeFor(w, x, y, false), pooled);
+  const int64_t pad = w.PadBegin(0, depth, positions), end = depth + w.PadEnd(0, depth, positions);
+  const int64_t dilation = w.dilations[0];
+  c.threads().ParallelFor(planes * positions, 16384 / (size * w.kernel[0]) + 1, [&](int64_t from, int64_t to) {
+    for (int64_t i = from; i < to; ++i) {
+      const int64_t start = i % positions * w.strides[0] - pad;
+      const int64_t before = start < 0 ? (-start + dilation - 1) / dilation : 0;
+      const auto taps = [&](int64_t limit) {
+        return std::clamp<int64_t>((limit - start + dilation - 1) / dilation, 0, w.kernel[0]);
+      };
+      combine({.first = pooled + (i / positions * depth + start + before * dilation) * size,
+               .step = dilation * size,
+               .inside = std::max<int64_t>(0, taps(depth) - before),
+               .padded = taps(end)},
+              size, c.Out(0).template data<float>() + i * size);
+    }
+  });
+}
+
 }  // namespace
 
 /// The largest of each window, and where it was. ONNX MaxPool, since 22.
@@ -129,6 +166,20 @@ struct MaxPool : WindowPool {
       float* y = c.Out(0).data<float>();
       if (channels_last) return kernels::MaxPool(x.data<float>(), s, y, c.threads());
       return kernels::MaxPoolPlanes(x.data<float>(), s.n * s.c, s, y, c.threads());
+    }
+    if (x.dtype() == DType::kFloat && x.shape().rank() == 5 && !c.HasOut(1)) {
+      return PoolVolume(
+          c, w,
+          [&](int64_t slices, const kernels::PoolShape& s, float* y) {
+            kernels::MaxPoolPlanes(x.data<float>(), slices, s, y, c.threads());
+          },
+          [](const Slices& in, int64_t size, float* y) {
+            std::fill(y, y + size, -std::numeric_limits<float>::infinity());
+            for (int64_t z = 0; z < in.inside; ++z) {
+              const float* from = in.first + z * in.step;
+              for (int64_t i = 0; i < size; ++i) y[i] = from[i] > y[i] || from[i] != from[i] ? from[i] : y[i];
+            }
+          });
     }
     Visit(Types<float, double, int8_t, uint8_t>{}, x.dtype(), "float, double, int8 or uint8",
           [&]<class T>() { RunPlain<T>(c, w); });
@@ -188,6 +239,21 @@ struct AveragePool : WindowPool {
       float* y = c.Out(0).data<float>();
       if (channels_last) return kernels::AveragePool(x.data<float>(), s, count_padding, y, c.threads());
       return kernels::AveragePoolPlanes(x.data<float>(), s.n * s.c, s, count_padding, y, c.threads());
+    }
+    if (x.dtype() == DType::kFloat && x.shape().rank() == 5) {
+      return PoolVolume(
+          c, w,
+          [&](int64_t slices, const kernels::PoolShape& s, float* y) {
+            kernels::AveragePoolPlanes(x.data<float>(), slices, s, count_padding, y, c.threads());
+          },
+          [this](const Slices& in, int64_t size, float* y) {
+            const float count = static_cast<float>(std::max<int64_t>(1, count_padding ? in.padded : in.inside));
+            std::fill(y, y + size, 0.0f);
+            for (int64_t z = 0; z < in.inside; ++z) {
+              const float* from = in.first + z * in.step;
+              for (int64_t i = 0; i < size; ++i) y[i] += from[i] / count;
+            }
+          });
     }
     Visit(Types<float, double>{}, x.dtype(), "float or double", [&]<class T>() {
       const Shape &xs = x.shape(), &ys = c.Out(0).shape();
@@ -261,9 +327,13 @@ struct GlobalPool {
     const Shape& shape = x.shape();
     const int64_t n = shape[0], channels = shape[channels_last ? shape.rank() - 1 : 1];
     const int64_t pixels = shape.size() / std::max<int64_t>(1, n * channels);
-    if constexpr (Reduce::kMean) {
-      if (x.dtype() == DType::kFloat && channels_last)
-        return kernels::GlobalAveragePool(x.data<float>(), n, pixels, channels, c.Out(0).data<float>(), c.threads());
+    if constexpr (Reduce::kOp.has_value()) {
+      if (x.dtype() == DType::kFloat) {
+        const int64_t sizes[] = {n, channels_last ? pixels : channels, channels_last ? channels : pixels};
+        const int64_t axes[] = {channels_last ? 1 : 2};
+        return kernels::ReduceFloat(*Reduce::kOp, kernels::ReducePlan(sizes, axes), x.data<float>(),
+                                    c.Out(0).data<float>(), c.threads());
+      }
     }
     const int64_t pixel_step = channels_last ? channels : 1, channel_step = channels_last ? 1 : pixels;
     Visit(Types<float, double>{}, x.dtype(), "float or double", [&]<class T>() {
@@ -281,21 +351,21 @@ struct GlobalPool {
 };
 
 struct MeanOfAll {
-  static constexpr bool kMean = true;
+  static constexpr std::optional<kernels::ReduceOp> kOp = kernels::ReduceOp::kMean;
   static constexpr double kStart = 0;
   static MeanOfAll Parse(const Attributes&) { return {}; }
   static double Add(double sum, double x) { return sum + x; }
   static double End(double sum, int64_t count) { return sum / static_cast<double>(count); }
 };
 struct MaxOfAll {
-  static constexpr bool kMean = false;
+  static constexpr std::optional<kernels::ReduceOp> kOp = kernels::ReduceOp::kMax;
   static constexpr double kStart = -std::numeric_limits<double>::infinity();
   static MaxOfAll Parse(const Attributes&) { return {}; }
   static double Add(double most, double x) { return x > most || x != x ? x : most; }
   static double End(double most, int64_t) { return most; }
 };
 struct NormOfAll {
-  static constexpr bool kMean = false;
+  static constexpr std::optional<kernels::ReduceOp> kOp = std::nullopt;
   static constexpr double kStart = 0;
   double p = 2;
   static NormOfAll Parse(const Attributes& a) { return {static_cast<double>(ParseP(a))}; }

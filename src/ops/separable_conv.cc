@@ -115,9 +115,9 @@ struct FusedSeparableConv {
            .dilation_w = shaped.dilations[1],
            .groups = a.oc};
     }
-    const bool direct = input == kDepthwise && kernels::PackedConv::Supports(a, kernels::ConvAlgorithm::kDepthwise);
+    const bool direct = input == kDepthwise && kernels::PackedConv::Supports(a, kernels::ConvAlgorithm::kDirect);
     return std::make_shared<const kernels::PackedConv>(
-        a, w.data<float>(), packing, direct ? kernels::ConvAlgorithm::kDepthwise : kernels::ConvAlgorithm::kGemm);
+        a, w.data<float>(), packing, direct ? kernels::ConvAlgorithm::kDirect : kernels::ConvAlgorithm::kGemm);
   }
 };
 extern const OpDef kSlipwayFusedSeparableConv = Define<FusedSeparableConv>({.name = "FusedSeparableConv",

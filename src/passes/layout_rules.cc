@@ -313,7 +313,7 @@ std::optional<LayoutRule> FindWindow(const Graph& g, const Node& n) {
   if (n.op_type == "AveragePool" && dilated) return std::nullopt;
   LayoutRule rule = OneToOne(n);
   if (n.op_type == "FusedConv" && n.input(3) != kNone) rule.inputs[3] = true;
-  rule.wanted = n.op_type != "MaxPool" && n.op_type != "AveragePool";
+  rule.wanted = n.op_type == "Conv" || n.op_type == "FusedConv";
   return rule;
 }
 

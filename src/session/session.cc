@@ -132,7 +132,7 @@ Session::State::State(CompiledModel from, const SessionOptions& options)
   }
   if (!from.store) {
     Optimize(graph, {.level = options.optimization_level, .disabled = options.disabled_passes}, threads);
-    from.store = std::make_shared<MemoryStore>();
+    from.store = std::make_shared<MemoryStore>(options.pack_at_load);
   }
   program = std::make_unique<Program>(std::move(model.graph), threads, options.max_plans, std::move(from.store),
                                       [](const Tensor& t) { ReleasePages(t); });

@@ -250,3 +250,30 @@ def test_external_data(tmp_path):
     (tmp_path / "m.bin").write_bytes(b"short")
     with pytest.raises(slipway.Error, match=r"'w'.*m\.bin"):
         slipway.InferenceSession(str(tmp_path / "m.onnx"))
+
+
+def test_packing_at_load_or_later(tmp_path):
+    """What a mapped file holds takes no memory of its own until it is packed; either way the results are the same."""
+    weight = np.random.default_rng(0).standard_normal((2048, 2048), np.float32)
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
+    path = tmp_path / "m.onnx"
+    path.write_bytes(
+        model(nodes, [tensor("x", (2, 2048))], [tensor("y", (2, 2048))], {"w": weight})
+    )
+
+    def held():
+        return next(int(s.split()[1]) for s in open("/proc/self/status") if s.startswith("RssAnon")) // 1024
+
+    results = []
+    for at_load in (False, True):
+        options = slipway.SessionOptions()
+        options.pack_at_load = at_load
+        before = held()
+        session = slipway.InferenceSession(str(path), options)
+        grown = held() - before
+        assert grown > 12 if at_load else grown < 4
+        results += [session.run(None, {"x": weight[:2]})[0] for _ in range(3)]
+        assert held() - before > 12
+    np.testing.assert_allclose(results[0], weight[:2] @ weight, rtol=1e-3, atol=1e-3)
+    for result in results[1:]:
+        np.testing.assert_allclose(result, results[0], rtol=1e-5, atol=1e-4)

@@ -9,8 +9,8 @@ namespace slipway::kernels {
 
 std::unique_ptr<ConvKernel> MakeGemmConv(const ConvAttributes& attributes, const float* weights,
                                          const Packing& packing);
-std::unique_ptr<ConvKernel> MakeDepthwiseConv(const ConvAttributes& attributes, const float* weights,
-                                              const Packing& packing);
+std::unique_ptr<ConvKernel> MakeDirectConv(const ConvAttributes& attributes, const float* weights,
+                                           const Packing& packing);
 /// `tile` outputs a side: 2 or 4.
 std::unique_ptr<ConvKernel> MakeWinogradConv(const ConvAttributes& attributes, const float* weights, int tile,
                                              const Packing& packing);

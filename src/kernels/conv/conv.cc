@@ -1,21 +1,39 @@
 #include "kernels/conv/conv.h"
 
+#include <utility>
+
 #include "kernels/conv/algorithms.h"
 
 namespace slipway::kernels {
 namespace {
 
 /// In the order in which they stand in for one another.
-constexpr ConvAlgorithm kAll[] = {ConvAlgorithm::kWinograd4, ConvAlgorithm::kWinograd2, ConvAlgorithm::kDepthwise,
+constexpr ConvAlgorithm kAll[] = {ConvAlgorithm::kWinograd4, ConvAlgorithm::kWinograd2, ConvAlgorithm::kDirect,
                                   ConvAlgorithm::kGemm};
 
 /// The transforms cost a pass over the pixels, and pay only where a pixel meets enough channels behind them.
 constexpr int64_t kWinogradChannels = 32;
 
+/// With more output channels a group, a matrix product makes up for the gathering of patches.
+constexpr int64_t kDirectChannels = 32;
+
+/// Whether a vector of output channels, up to 16, either lies within a group or holds whole ones, whose input channels
+/// fill no more than a vector.
+bool HasEvenGroups(const ConvAttributes& a) {
+  const int64_t c = a.c / a.groups, oc = a.oc / a.groups;
+  return oc % 16 == 0 || (16 % oc == 0 && c <= oc);
+}
+
+ConvShape Flat(const ConvAttributes& a, ConvShape s) {
+  if (IsFlat(a)) s.n *= std::exchange(s.d, 1), s.od = 1;
+  return s;
+}
+
 }  // namespace
 
-ConvAlgorithm PackedConv::Fastest(const ConvAttributes& a, const ConvShape& s) {
-  if (Supports(a, ConvAlgorithm::kDepthwise)) return ConvAlgorithm::kDepthwise;
+ConvAlgorithm PackedConv::Fastest(const ConvAttributes& a, const ConvShape& shape) {
+  const ConvShape s = Flat(a, shape);
+  if (Supports(a, ConvAlgorithm::kDirect) && a.oc / a.groups <= kDirectChannels) return ConvAlgorithm::kDirect;
   if (!Supports(a, ConvAlgorithm::kWinograd4) || std::min(a.c, a.oc) < kWinogradChannels) {
     return ConvAlgorithm::kGemm;
   }
@@ -36,19 +54,17 @@ bool PackedConv::Supports(const ConvAttributes& a, ConvAlgorithm algorithm) {
   switch (algorithm) {
     case ConvAlgorithm::kGemm:
       return true;
-    case ConvAlgorithm::kDepthwise:
-      return a.groups == a.c && a.oc == a.c && a.c > 1;
+    case ConvAlgorithm::kDirect:
+      return IsFlat(a) && a.groups > 1 && HasEvenGroups(a);
     case ConvAlgorithm::kWinograd2:
     case ConvAlgorithm::kWinograd4:
-      return a.groups == 1 && a.kh == 3 && a.kw == 3 && a.stride_h == 1 && a.stride_w == 1 && a.dilation_h == 1 &&
-             a.dilation_w == 1;
+      return IsFlat(a) && a.groups == 1 && a.kh == 3 && a.kw == 3 && a.stride_h == 1 && a.stride_w == 1 &&
+             a.dilation_h == 1 && a.dilation_w == 1;
   }
   return false;
 }
 
-bool PackedConv::CanScale(const ConvAttributes& a, const ConvShape& s) {
-  return a.groups == 1 && IsPointwise(a, s);
-}
+bool PackedConv::CanScale(const ConvAttributes& a, const ConvShape& s) { return a.groups == 1 && IsPointwise(a, s); }
 
 PackedConv::PackedConv(const ConvAttributes& attributes, const float* weights, const Packing& packing,
                        const ConvShape* expected)
@@ -76,8 +92,8 @@ void PackedConv::Pack(ConvAlgorithm algorithm, const float* weights, const Packi
     case ConvAlgorithm::kGemm:
       kernel = MakeGemmConv(attributes_, weights, packing);
       break;
-    case ConvAlgorithm::kDepthwise:
-      kernel = MakeDepthwiseConv(attributes_, weights, packing);
+    case ConvAlgorithm::kDirect:
+      kernel = MakeDirectConv(attributes_, weights, packing);
       break;
     case ConvAlgorithm::kWinograd2:
       kernel = MakeWinogradConv(attributes_, weights, 2, packing);
@@ -99,10 +115,11 @@ ConvAlgorithm PackedConv::Choose(const ConvShape& shape) const {
 
 void PackedConv::Run(const ConvInput& x, const ConvShape& shape, const Epilogue& epilogue, float* y,
                      const Threads& threads) const {
-  if (shape.n * shape.oh * shape.ow * attributes_.oc == 0) return;
+  if (shape.n * shape.od * shape.oh * shape.ow * attributes_.oc == 0) return;
   Epilogue packed = epilogue;
   packed.residual_stride = attributes_.oc;
-  kernels_[static_cast<int>(Choose(shape))]->Run(x, shape, packed, y, threads);
+  const ConvShape flat = Flat(attributes_, shape);
+  kernels_[static_cast<int>(Choose(flat))]->Run(x, flat, packed, y, threads);
 }
 
 size_t PackedConv::Bytes() const {

@@ -9,26 +9,33 @@
 
 namespace slipway::kernels {
 
-/// What is fixed about a convolution whatever image it is given. One-dimensional: height 1 everywhere.
+/// What is fixed about a convolution whatever image it is given. With fewer axes: depth 1, height 1 everywhere.
 struct ConvAttributes {
   int64_t c = 0;   ///< input channels, all groups together
   int64_t oc = 0;  ///< output channels, all groups together
+  int64_t kd = 1;
   int64_t kh = 1;
   int64_t kw = 1;
+  int64_t stride_d = 1;
   int64_t stride_h = 1;
   int64_t stride_w = 1;
+  int64_t dilation_d = 1;
   int64_t dilation_h = 1;
   int64_t dilation_w = 1;
   int64_t groups = 1;
 };
 
-/// The images of one call. What lies outside of [h, w] reads as zero, so the padding behind is implied by oh and ow.
+/// The images of one call. What lies outside of [d, h, w] reads as zero, so the padding behind is implied by od, oh,
+/// ow.
 struct ConvShape {
   int64_t n = 0;
+  int64_t d = 1;
   int64_t h = 0;
   int64_t w = 0;
+  int64_t pad_front = 0;
   int64_t pad_top = 0;
   int64_t pad_left = 0;
+  int64_t od = 1;
   int64_t oh = 0;
   int64_t ow = 0;
 };
@@ -37,9 +44,12 @@ struct ConvShape {
 int64_t ConvOutputSize(int64_t size, int64_t kernel, int64_t stride, int64_t dilation, int64_t pad_begin,
                        int64_t pad_end);
 
+/// Images that lie behind one another: the depth, which may not be padded then, is but a second count of them.
+constexpr bool IsFlat(const ConvAttributes& a) { return a.kd == 1 && a.stride_d == 1; }
+
 /// 1x1 at stride 1.
 constexpr bool IsPointwise(const ConvAttributes& a) {
-  return a.kh == 1 && a.kw == 1 && a.stride_h == 1 && a.stride_w == 1;
+  return IsFlat(a) && a.kh == 1 && a.kw == 1 && a.stride_h == 1 && a.stride_w == 1;
 }
 /// The same with no padding, so that it is a product of the pixels as they are.
 constexpr bool IsPointwise(const ConvAttributes& a, const ConvShape& s) {
@@ -54,7 +64,7 @@ struct ConvInput {
 
 enum class ConvAlgorithm : uint8_t {
   kGemm,       ///< 1x1 as a matrix product of the pixels, anything else through an implicit im2col
-  kDepthwise,  ///< direct, one input channel an output channel
+  kDirect,     ///< tap by tap, where groups are narrow
   kWinograd2,  ///< F(2x2, 3x3)
   kWinograd4,  ///< F(4x4, 3x3)
 };
@@ -72,7 +82,7 @@ class ConvKernel {
 class PackedConv {
  public:
   static constexpr int kAlgorithms = 4;
-  /// `weights` as ONNX has them, [oc, c / groups, kh, kw]; not referred to afterwards. groups divides c and oc.
+  /// `weights` as ONNX has them, [oc, c / groups, kd, kh, kw]; not referred to afterwards. groups divides c and oc.
   /// With `expected` the weights are packed only for what is fastest on such images, otherwise for each algorithm that
   /// may be fastest on some. Either way every shape runs.
   PackedConv(const ConvAttributes& attributes, const float* weights, const Packing& packing,
@@ -87,8 +97,8 @@ class PackedConv {
   /// Whether the input may have a scale: a product of the pixels as they are.
   static bool CanScale(const ConvAttributes& attributes, const ConvShape& shape);
 
-  /// y[n, oh, ow, oc] = epilogue(conv(x[n, h, w, c])). The residual is packed like y, whatever residual_stride says,
-  /// and may be y itself; x may not overlap y.
+  /// y[n, od, oh, ow, oc] = epilogue(conv(x[n, d, h, w, c])). The residual is packed like y, whatever residual_stride
+  /// says, and may be y itself; x may not overlap y.
   void Run(const ConvInput& x, const ConvShape& shape, const Epilogue& epilogue, float* y,
            const Threads& threads) const;
 

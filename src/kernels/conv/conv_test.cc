@@ -55,24 +55,28 @@ struct Case {
   ConvAttributes a;
   int64_t n, h, w;
   int64_t top = 0, left = 0, bottom = 0, right = 0;
+  int64_t d = 1, front = 0, back = 0;
 };
 
 ConvShape ShapeOf(const Case& t) {
   return {.n = t.n,
+          .d = t.d,
           .h = t.h,
           .w = t.w,
+          .pad_front = t.front,
           .pad_top = t.top,
           .pad_left = t.left,
+          .od = ConvOutputSize(t.d, t.a.kd, t.a.stride_d, t.a.dilation_d, t.front, t.back),
           .oh = ConvOutputSize(t.h, t.a.kh, t.a.stride_h, t.a.dilation_h, t.top, t.bottom),
           .ow = ConvOutputSize(t.w, t.a.kw, t.a.stride_w, t.a.dilation_w, t.left, t.right)};
 }
 
 std::string Describe(const Case& t) {
   const auto n = [](int64_t v) { return std::to_string(v); };
-  return std::string("c") + n(t.a.c) + " oc" + n(t.a.oc) + " k" + n(t.a.kh) + "x" + n(t.a.kw) + " s" + n(t.a.stride_h) +
-         "," + n(t.a.stride_w) + " d" + n(t.a.dilation_h) + "," + n(t.a.dilation_w) + " g" + n(t.a.groups) + " n" +
-         n(t.n) + " " + n(t.h) + "x" + n(t.w) + " pad " + n(t.top) + "," + n(t.left) + "," + n(t.bottom) + "," +
-         n(t.right);
+  return std::string("c") + n(t.a.c) + " oc" + n(t.a.oc) + " k" + n(t.a.kd) + "x" + n(t.a.kh) + "x" + n(t.a.kw) + " s" +
+         n(t.a.stride_h) + "," + n(t.a.stride_w) + " d" + n(t.a.dilation_h) + "," + n(t.a.dilation_w) + " g" +
+         n(t.a.groups) + " n" + n(t.n) + " " + n(t.d) + "x" + n(t.h) + "x" + n(t.w) + " pad " + n(t.top) + "," +
+         n(t.left) + "," + n(t.bottom) + "," + n(t.right);
 }
 
 /// One output before the epilogue, and the sum of its products' magnitudes, which rounding errors are proportional to.
@@ -80,20 +84,23 @@ struct Sum {
   double value = 0;
   double magnitude = 0;
 };
-Sum PlainPixel(const Case& t, const ConvShape& s, const float* x, const float* weights, int64_t image, int64_t oy,
-               int64_t ox, int64_t o) {
+Sum PlainPixel(const Case& t, const ConvShape& s, const float* x, const float* weights, int64_t image, int64_t oz,
+               int64_t oy, int64_t ox, int64_t o) {
   const ConvAttributes& a = t.a;
   const int64_t cg = a.c / a.groups;
   const int64_t group = o / (a.oc / a.groups);
   Sum sum;
-  for (int64_t ky = 0; ky < a.kh; ++ky) {
+  for (int64_t k = 0; k < a.kd * a.kh; ++k) {
+    const int64_t kz = k / a.kh, ky = k % a.kh;
     for (int64_t kx = 0; kx < a.kw; ++kx) {
+      const int64_t iz = oz * a.stride_d - t.front + kz * a.dilation_d;
       const int64_t iy = oy * a.stride_h - t.top + ky * a.dilation_h;
       const int64_t ix = ox * a.stride_w - t.left + kx * a.dilation_w;
-      if (iy < 0 || iy >= s.h || ix < 0 || ix >= s.w) continue;
+      if (iz < 0 || iz >= s.d || iy < 0 || iy >= s.h || ix < 0 || ix >= s.w) continue;
       for (int64_t c = 0; c < cg; ++c) {
-        const double product = static_cast<double>(x[((image * s.h + iy) * s.w + ix) * a.c + group * cg + c]) *
-                               weights[((o * cg + c) * a.kh + ky) * a.kw + kx];
+        const double product =
+            static_cast<double>(x[(((image * s.d + iz) * s.h + iy) * s.w + ix) * a.c + group * cg + c]) *
+            weights[(((o * cg + c) * a.kd + kz) * a.kh + ky) * a.kw + kx];
         sum.value += product;
         sum.magnitude += std::fabs(product);
       }
@@ -104,9 +111,10 @@ Sum PlainPixel(const Case& t, const ConvShape& s, const float* x, const float* w
 
 std::vector<Sum> PlainConv(const Case& t, const ConvShape& s, const float* x, const float* weights) {
   std::vector<Sum> y;
-  for (int64_t i = 0; i < s.n * s.oh * s.ow; ++i) {
+  for (int64_t i = 0; i < s.n * s.od * s.oh * s.ow; ++i) {
     for (int64_t o = 0; o < t.a.oc; ++o) {
-      y.push_back(PlainPixel(t, s, x, weights, i / (s.oh * s.ow), i / s.ow % s.oh, i % s.ow, o));
+      const int64_t plane = i / (s.oh * s.ow);
+      y.push_back(PlainPixel(t, s, x, weights, plane / s.od, plane % s.od, i / s.ow % s.oh, i % s.ow, o));
     }
   }
   return y;
@@ -115,10 +123,10 @@ std::vector<Sum> PlainConv(const Case& t, const ConvShape& s, const float* x, co
 struct Operands {
   explicit Operands(const Case& t)
       : s(ShapeOf(t)),
-        x(Numbers(t.n * t.h * t.w * t.a.c, 1)),
-        weights(Numbers(t.a.oc * (t.a.c / t.a.groups) * t.a.kh * t.a.kw, 2)),
+        x(Numbers(t.n * t.d * t.h * t.w * t.a.c, 1)),
+        weights(Numbers(t.a.oc * (t.a.c / t.a.groups) * t.a.kd * t.a.kh * t.a.kw, 2)),
         bias(Numbers(t.a.oc, 3)),
-        residual(Numbers(s.n * s.oh * s.ow * t.a.oc, 4)),
+        residual(Numbers(s.n * s.od * s.oh * s.ow * t.a.oc, 4)),
         plain(PlainConv(t, s, x.data(), weights.data())) {}
   ConvShape s;
   std::vector<float> x, weights, bias, residual;
@@ -180,6 +188,28 @@ const Case kCases[] = {
     {{.c = 6, .oc = 18, .kh = 3, .kw = 3, .groups = 6}, 2, 5, 4, 1, 1, 1, 1},
     {{.c = 12, .oc = 6, .kh = 3, .kw = 2, .dilation_w = 2, .groups = 3}, 1, 5, 7, 0, 2, 1, 0},
     {{.c = 8, .oc = 12, .groups = 4}, 1, 5, 7},
+    // Groups within a vector, several to a vector, with several outputs a channel, with a rest.
+    {{.c = 64, .oc = 64, .kh = 3, .kw = 3, .groups = 4}, 2, 9, 8, 1, 1, 1, 1},
+    {{.c = 36, .oc = 96, .kh = 3, .kw = 3, .stride_h = 2, .stride_w = 2, .groups = 3}, 1, 9, 17, 1, 1, 1, 1},
+    {{.c = 40, .oc = 40, .kh = 3, .kw = 3, .groups = 10}, 1, 8, 15, 1, 1, 1, 1},
+    {{.c = 24, .oc = 24, .kh = 5, .kw = 5, .groups = 3}, 1, 6, 9, 2, 2, 2, 2},
+    {{.c = 13, .oc = 26, .kh = 3, .kw = 3, .groups = 13}, 2, 7, 9, 1, 1, 1, 1},
+    {{.c = 10, .oc = 20, .kh = 3, .kw = 3, .stride_h = 2, .stride_w = 2, .dilation_w = 2, .groups = 5}, 1, 9, 11, 1, 2},
+    {{.c = 5, .oc = 80, .kh = 1, .kw = 9, .groups = 5}, 1, 1, 31, 0, 4, 0, 4},
+    {{.c = 48, .oc = 48, .kh = 1, .kw = 40, .groups = 3}, 1, 1, 50, 0, 20, 0, 19},
+    {{.c = 48, .oc = 48, .groups = 12}, 1, 5, 7},
+    // A signal in parts.
+    {{.c = 1, .oc = 20, .kh = 1, .kw = 10, .stride_w = 5}, 1, 1, 3000, 0, 3, 0, 9},
+    {{.c = 2, .oc = 3, .kh = 1, .kw = 3}, 1, 1, 700, 0, 1, 0, 1},
+    // Volumes.
+    {{.c = 7, .oc = 20, .kd = 3, .kh = 3, .kw = 3}, 2, 6, 5, 1, 1, 1, 1, 4, 1, 1},
+    {{.c = 3, .oc = 18, .kd = 3, .kh = 5, .kw = 5, .stride_d = 2, .stride_h = 2, .stride_w = 2}, 1, 9, 11, 2, 2, 2, 2, 5, 0, 1},
+    {{.c = 33, .oc = 40, .kd = 2, .kh = 1, .kw = 1, .dilation_d = 2}, 2, 3, 4, 0, 0, 0, 0, 6, 2, 0},
+    {{.c = 12, .oc = 12, .kd = 3, .kh = 3, .kw = 3, .groups = 12}, 1, 5, 6, 1, 1, 1, 1, 4, 1, 1},
+    {{.c = 16, .oc = 8, .kd = 1, .kh = 3, .kw = 3}, 2, 6, 7, 1, 1, 1, 1, 3},
+    {{.c = 34, .oc = 36, .kd = 1, .kh = 3, .kw = 3}, 1, 9, 17, 1, 1, 1, 1, 5},
+    {{.c = 16, .oc = 24, .stride_d = 2}, 1, 4, 5, 0, 0, 0, 0, 5},
+    {{.c = 9, .oc = 24}, 2, 4, 5, 0, 0, 0, 0, 3},
     // Depthwise.
     {{.c = 16, .oc = 16, .kh = 3, .kw = 3, .groups = 16}, 2, 9, 8, 1, 1, 1, 1},
     {{.c = 37, .oc = 37, .kh = 3, .kw = 3, .groups = 37}, 1, 14, 16, 1, 1, 1, 1},
@@ -205,7 +235,7 @@ const Case kCases[] = {
 };
 // clang-format on
 
-constexpr ConvAlgorithm kAlgorithms[] = {ConvAlgorithm::kGemm, ConvAlgorithm::kDepthwise, ConvAlgorithm::kWinograd2,
+constexpr ConvAlgorithm kAlgorithms[] = {ConvAlgorithm::kGemm, ConvAlgorithm::kDirect, ConvAlgorithm::kWinograd2,
                                          ConvAlgorithm::kWinograd4};
 
 TEST(ConvTest, EveryAlgorithmMatchesPlainLoops) {

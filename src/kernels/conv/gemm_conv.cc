@@ -30,7 +30,7 @@ inline void ZeroRun(int64_t count, float* to) {
   if (count > 0) std::memset(to, 0, static_cast<size_t>(count) * sizeof(float));
 }
 
-/// im2col without the matrix: row = output pixel, column = (kh, kw, channel of the group).
+/// im2col without the matrix: row = output pixel, column = (kd, kh, kw, channel of the group).
 class PatchRows : public RowSource {
  public:
   PatchRows(const ConvAttributes& a, const ConvShape& s, const float* x, int64_t channel, int64_t channels)
@@ -46,24 +46,29 @@ class PatchRows : public RowSource {
   }
 
   void Read(int64_t row, int64_t rows, int64_t col, int64_t cols, float* out, int64_t stride) const override {
-    const bool whole = cols == a_.kh * taps_ * run_;
+    const bool whole = cols == a_.kd * a_.kh * taps_ * run_;
+    const int64_t last_z = s_.d - 1 - (a_.kd - 1) * a_.dilation_d;
     const int64_t last_y = s_.h - 1 - (a_.kh - 1) * a_.dilation_h;
     const int64_t last_x = s_.w - 1 - (a_.kw - 1) * a_.dilation_w;
     int64_t ox = row % s_.ow;
     int64_t oy = row / s_.ow % s_.oh;
-    int64_t image = row / (s_.ow * s_.oh);
+    int64_t oz = row / (s_.ow * s_.oh) % s_.od;
+    int64_t image = row / (s_.ow * s_.oh * s_.od);
     for (int64_t r = 0; r < rows; ++r, out += stride) {
+      const int64_t z0 = oz * a_.stride_d - s_.pad_front;
       const int64_t y0 = oy * a_.stride_h - s_.pad_top;
       const int64_t x0 = ox * a_.stride_w - s_.pad_left;
-      if (whole && y0 >= 0 && y0 <= last_y && x0 >= 0 && x0 <= last_x) {
-        ReadInside(x_ + ((image * s_.h + y0) * s_.w + x0) * a_.c + channel_, out);
+      if (whole && z0 >= 0 && z0 <= last_z && y0 >= 0 && y0 <= last_y && x0 >= 0 && x0 <= last_x) {
+        ReadInside(x_ + (((image * s_.d + z0) * s_.h + y0) * s_.w + x0) * a_.c + channel_, out);
       } else {
-        ReadPixel(image, y0, x0, col, cols, out);
+        ReadPixel(image, z0, y0, x0, col, cols, out);
       }
       if (++ox < s_.ow) continue;
       ox = 0;
       if (++oy < s_.oh) continue;
       oy = 0;
+      if (++oz < s_.od) continue;
+      oz = 0;
       ++image;
     }
   }
@@ -72,30 +77,34 @@ class PatchRows : public RowSource {
   /// All columns of a pixel whose taps are all in the image, the first at `from`.
   void ReadInside(const float* from, float* out) const {
     const int64_t tap_step = a_.dilation_w * a_.c;
-    for (int64_t ky = 0; ky < a_.kh; ++ky, from += a_.dilation_h * s_.w * a_.c) {
-      for (int64_t t = 0; t < taps_; ++t, out += run_) CopyRun(from + t * tap_step, run_, out);
+    const int64_t row_step = a_.dilation_h * s_.w * a_.c;
+    const int64_t plane_step = a_.dilation_d * s_.h * s_.w * a_.c;
+    for (int64_t k = 0; k < a_.kd * a_.kh; ++k) {
+      const float* row = from + k / a_.kh * plane_step + k % a_.kh * row_step;
+      for (int64_t t = 0; t < taps_; ++t, out += run_) CopyRun(row + t * tap_step, run_, out);
     }
   }
 
-  void ReadPixel(int64_t image, int64_t y0, int64_t x0, int64_t col, int64_t cols, float* out) const {
+  void ReadPixel(int64_t image, int64_t z0, int64_t y0, int64_t x0, int64_t col, int64_t cols, float* out) const {
     int64_t segment = col / run_;
     int64_t begin = col % run_;
     for (const int64_t end_col = col + cols; col < end_col; ++segment, begin = 0) {
       const int64_t end = std::min(run_, begin + end_col - col);
-      const int64_t iy = y0 + segment / taps_ * a_.dilation_h;
+      const int64_t iz = z0 + segment / taps_ / a_.kh * a_.dilation_d;
+      const int64_t iy = y0 + segment / taps_ % a_.kh * a_.dilation_h;
       const int64_t ix = x0 + segment % taps_ * a_.dilation_w;
-      ReadRun(image, iy, ix, begin, end, out);
+      ReadRun(image * s_.d + iz, iz >= 0 && iz < s_.d, iy, ix, begin, end, out);
       out += end - begin;
       col += end - begin;
     }
   }
 
-  /// Elements [begin, end) of the run that starts at pixel (iy, ix), zeros where it leaves the image.
-  void ReadRun(int64_t image, int64_t iy, int64_t ix, int64_t begin, int64_t end, float* out) const {
-    if (iy < 0 || iy >= s_.h) return ZeroRun(end - begin, out);
+  /// Elements [begin, end) of the run that starts at pixel (iy, ix) of a plane, zeros where it leaves the image.
+  void ReadRun(int64_t plane, bool exists, int64_t iy, int64_t ix, int64_t begin, int64_t end, float* out) const {
+    if (!exists || iy < 0 || iy >= s_.h) return ZeroRun(end - begin, out);
     const int64_t lo = std::clamp(-ix * channels_, begin, end);
     const int64_t hi = std::clamp((s_.w - ix) * channels_, lo, end);
-    const float* from = x_ + ((image * s_.h + iy) * s_.w + ix) * a_.c + channel_;
+    const float* from = x_ + ((plane * s_.h + iy) * s_.w + ix) * a_.c + channel_;
     ZeroRun(lo - begin, out);
     CopyRun(from + lo, hi - lo, out + (lo - begin));
     ZeroRun(end - hi, out + (hi - begin));
@@ -120,7 +129,7 @@ class GemmConv : public ConvKernel {
     groups_ = a.groups / merge;
     c_ = a.c / groups_;
     oc_ = a.oc / groups_;
-    const int64_t k = a.kh * a.kw * c_;
+    const int64_t k = a.kd * a.kh * a.kw * c_;
     bytes_ = AlignUp(static_cast<int64_t>(PackedBytes(k, oc_)), 64);
     const int64_t floats = bytes_ / static_cast<int64_t>(sizeof(float));
     storage_ = FloatBlock(packing.store, groups_ * floats, [&](float* out) {
@@ -132,7 +141,7 @@ class GemmConv : public ConvKernel {
   void Run(const ConvInput& x, const ConvShape& s, const Epilogue& epilogue, float* y,
            const Threads& threads) const override {
     if (HasShortRuns() && s.ow >= kShortRow) return RunInBands(x.data, s, epilogue, y, threads);
-    const int64_t m = s.n * s.oh * s.ow;
+    const int64_t m = s.n * s.od * s.oh * s.ow;
     if (x.scale != nullptr) {
       return Gemm(m, ScaledRows(x.data, x.scale, s.h * s.w, a_.c), packed_[0], y, a_.oc, epilogue, threads);
     }
@@ -155,57 +164,65 @@ class GemmConv : public ConvKernel {
   bool HasShortRuns() const {
     constexpr int64_t kFewChannels = 8;
     constexpr int64_t kMostColumns = 1024;
-    return groups_ == 1 && a_.c <= kFewChannels && a_.dilation_w == 1 && a_.kh * a_.kw > 1 &&
-           a_.kh * a_.kw * a_.c <= kMostColumns;
+    const int64_t taps = a_.kd * a_.kh * a_.kw;
+    return groups_ == 1 && a_.c <= kFewChannels && a_.dilation_w == 1 && taps > 1 && taps * a_.c <= kMostColumns;
   }
   static constexpr int64_t kShortRow = 8;
 
   /// Each band of output rows copies the input rows under it once, with the padding, and multiplies patches where they
-  /// lie in that copy.
+  /// lie in that copy. In volumes a band is one row, and its copy holds a row for each of the kernel's.
   void RunInBands(const float* x, const ConvShape& s, const Epilogue& epilogue, float* y,
                   const Threads& threads) const {
-    constexpr int64_t kBandRows = 8;
-    const int64_t bands = CeilDiv(s.oh, kBandRows);
-    const int64_t columns = (s.ow - 1) * a_.stride_w + a_.kw;
-    const int64_t line = columns * a_.c;
-    threads.ParallelFor(s.n * bands, 1, [&](int64_t begin, int64_t end) {
+    const int64_t band_rows = IsFlat(a_) ? 8 : 1;
+    const int64_t bands = CeilDiv(s.oh, band_rows);
+    // A signal is one long row: its parts are shared out.
+    const int64_t parts = s.n * s.od * bands > 1 ? 1 : CeilDiv(s.ow, 256);
+    const int64_t pixels = CeilDiv(s.ow, parts);
+    const int64_t line = ((pixels - 1) * a_.stride_w + a_.kw) * a_.c;
+    threads.ParallelFor(s.n * s.od * bands * parts, 1, [&](int64_t begin, int64_t end) {
       static thread_local Scratch scratch;
       for (int64_t i = begin; i < end; ++i) {
-        const int64_t image = i / bands, first = i % bands * kBandRows;
-        const int64_t rows = std::min(kBandRows, s.oh - first);
-        const int64_t in_rows = (rows - 1) * a_.stride_h + (a_.kh - 1) * a_.dilation_h + 1;
-        float* copy = scratch.Reserve(static_cast<size_t>(in_rows * line));
-        for (int64_t r = 0; r < in_rows; ++r) {
-          const int64_t iy = first * a_.stride_h - s.pad_top + r;
-          const bool inside = iy >= 0 && iy < s.h;
-          ReadLine(inside ? x + (image * s.h + iy) * s.w * a_.c : nullptr, s, columns, copy + r * line);
+        const int64_t plane = i / parts / bands, first = i / parts % bands * band_rows;
+        const int64_t ox = i % parts * pixels, count = std::min(pixels, s.ow - ox);
+        const int64_t rows = std::min(band_rows, s.oh - first);
+        const int64_t row_step = IsFlat(a_) ? 1 : a_.dilation_h;
+        const int64_t in_rows = IsFlat(a_) ? (rows - 1) * a_.stride_h + (a_.kh - 1) * a_.dilation_h + 1 : a_.kh;
+        float* copy = scratch.Reserve(static_cast<size_t>(a_.kd * in_rows * line));
+        for (int64_t r = 0; r < a_.kd * in_rows; ++r) {
+          const int64_t iz = plane % s.od * a_.stride_d - s.pad_front + r / in_rows * a_.dilation_d;
+          const int64_t iy = first * a_.stride_h - s.pad_top + r % in_rows * row_step;
+          const bool inside = iz >= 0 && iz < s.d && iy >= 0 && iy < s.h;
+          const int64_t in_plane = plane / s.od * s.d + iz;
+          ReadLine(inside ? x + (in_plane * s.h + iy) * s.w * a_.c : nullptr, s.w, ox * a_.stride_w - s.pad_left,
+                   (count - 1) * a_.stride_w + a_.kw, copy + r * line);
         }
         for (int64_t r = 0; r < rows; ++r) {
-          const int64_t at = (image * s.oh + first + r) * s.ow * a_.oc;
+          const int64_t at = ((plane * s.oh + first + r) * s.ow + ox) * a_.oc;
           Epilogue e = epilogue;
           if (e.residual != nullptr) e.residual += at;
           const WindowRows window = {.data = copy + r * a_.stride_h * line,
                                      .row_stride = a_.stride_w * a_.c,
-                                     .segments = a_.kh,
+                                     .segments = a_.kd * a_.kh,
                                      .length = a_.kw * a_.c,
-                                     .segment_stride = a_.dilation_h * line};
-          Gemm(s.ow, window, packed_[0], y + at, a_.oc, e);
+                                     .segment_stride = (IsFlat(a_) ? a_.dilation_h : 1) * line};
+          Gemm(count, window, packed_[0], y + at, a_.oc, e);
         }
       }
     });
   }
 
-  /// `columns` pixels of an image's row from column -pad_left on, zeros outside of it; of no row (null), all zeros.
-  void ReadLine(const float* row, const ConvShape& s, int64_t columns, float* out) const {
-    const int64_t lo = row != nullptr ? std::clamp<int64_t>(s.pad_left, 0, columns) : columns;
-    const int64_t hi = std::clamp(s.pad_left + s.w, lo, columns);
+  /// `columns` pixels of an image's row of `width` from column `from` on, zeros outside of it; of no row (null), all
+  /// zeros.
+  void ReadLine(const float* row, int64_t width, int64_t from, int64_t columns, float* out) const {
+    const int64_t lo = row != nullptr ? std::clamp<int64_t>(-from, 0, columns) : columns;
+    const int64_t hi = std::clamp(width - from, lo, columns);
     ZeroRun(lo * a_.c, out);
-    if (hi > lo) std::memcpy(out + lo * a_.c, row + (lo - s.pad_left) * a_.c, (hi - lo) * a_.c * sizeof(float));
+    if (hi > lo) std::memcpy(out + lo * a_.c, row + (from + lo) * a_.c, (hi - lo) * a_.c * sizeof(float));
     ZeroRun((columns - hi) * a_.c, out + hi * a_.c);
   }
 
   void PackGroup(const float* weights, int64_t g, int64_t merge, float* out, const Threads& threads) const {
-    const int64_t taps = a_.kh * a_.kw;
+    const int64_t taps = a_.kd * a_.kh * a_.kw;
     const int64_t k = taps * c_;
     if (taps == 1 && merge == 1) {
       PackMatrix(weights + g * oc_ * k, k, oc_, 1, k, out, threads);
@@ -223,11 +240,11 @@ class GemmConv : public ConvKernel {
     });
   }
 
-  /// out[kh][kw][c] of output channel o of merged group g from weights[oc][c][kh][kw]; zero between groups that were
-  /// merged.
+  /// out[kd][kh][kw][c] of output channel o of merged group g from weights[oc][c][kh][kw]; zero between groups that
+  /// were merged.
   void Unfold(const float* weights, int64_t g, int64_t merge, int64_t o, float* out) const {
     const int64_t c = c_ / merge;
-    const int64_t taps = a_.kh * a_.kw;
+    const int64_t taps = a_.kd * a_.kh * a_.kw;
     if (merge > 1) std::fill(out, out + taps * c_, 0.0f);
     const float* from = weights + (g * oc_ + o) * c * taps;
     float* to = out + o / (oc_ / merge) * c;

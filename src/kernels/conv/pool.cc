@@ -156,37 +156,5 @@ void AveragePool(const float* x, const PoolShape& shape, bool count_padding, flo
   Pool(x, shape, count_padding, HWY_DYNAMIC_DISPATCH(MeanWindow), y, threads);
 }
 
-void GlobalAveragePool(const float* x, int64_t n, int64_t pixels, int64_t c, float* y, const Threads& threads) {
-  ChooseTarget();
-  const WindowFunction mean = HWY_DYNAMIC_DISPATCH(MeanWindow);
-  // One long sum loses digits: sums of kRun pixels are summed up.
-  constexpr int64_t kRun = 256;
-  constexpr int64_t kChannels = 64;
-  const int64_t blocks = CeilDiv(c, kChannels);
-  const float factor = pixels > 0 ? 1.0f / static_cast<float>(pixels) : 0.0f;
-  const int64_t grain = std::max<int64_t>(1, kWorthAThread / (kChannels * std::max<int64_t>(1, pixels)));
-  threads.ParallelFor(n * blocks, grain, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t first = i % blocks * kChannels;
-      const int64_t channels = std::min(kChannels, c - first);
-      const float* image = x + i / blocks * pixels * c + first;
-      float* out = y + i / blocks * c + first;
-      double sums[kChannels] = {};
-      for (int64_t p = 0; p < pixels; p += kRun) {
-        float part[kChannels];
-        mean({.x = image + p * c,
-              .rows = 1,
-              .columns = std::min(kRun, pixels - p),
-              .row_step = 0,
-              .column_step = c,
-              .factor = 1},
-             channels, part);
-        for (int64_t k = 0; k < channels; ++k) sums[k] += part[k];
-      }
-      for (int64_t k = 0; k < channels; ++k) out[k] = static_cast<float>(sums[k] * factor);
-    }
-  });
-}
-
 }  // namespace slipway::kernels
 #endif

@@ -35,7 +35,4 @@ void MaxPool(const float* x, const PoolShape& shape, float* y, const Threads& th
 /// behind pad_bottom and pad_right does not. 0 where there is nothing to count.
 void AveragePool(const float* x, const PoolShape& shape, bool count_padding, float* y, const Threads& threads);
 
-/// y[n, c] = the mean of x[n, pixels, c] over the pixels.
-void GlobalAveragePool(const float* x, int64_t n, int64_t pixels, int64_t c, float* y, const Threads& threads);
-
 }  // namespace slipway::kernels

@@ -120,21 +120,5 @@ TEST(PoolTest, MatchesPlainLoops) {
   }
 }
 
-TEST(PoolTest, GlobalAverage) {
-  for (const auto& [n, pixels, c] :
-       {std::tuple<int64_t, int64_t, int64_t>{1, 1, 1}, {2, 49, 130}, {1, 3137, 5}, {1, 0, 3}}) {
-    const std::vector<float> x = Numbers(n * pixels * c);
-    ForEachTarget([&, n = n, pixels = pixels, c = c] {
-      std::vector<float> y(static_cast<size_t>(n * c), -7);
-      GlobalAveragePool(x.data(), n, pixels, c, y.data(), Threads(2));
-      for (int64_t i = 0; i < n * c; ++i) {
-        double sum = 0;
-        for (int64_t p = 0; p < pixels; ++p) sum += x[static_cast<size_t>((i / c * pixels + p) * c + i % c)];
-        ASSERT_NEAR(y[static_cast<size_t>(i)], pixels == 0 ? 0 : sum / static_cast<double>(pixels), 1e-6) << IsaName();
-      }
-    });
-  }
-}
-
 }  // namespace
 }  // namespace slipway::kernels

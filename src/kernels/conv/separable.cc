@@ -38,18 +38,16 @@ class Bands {
 
   void Run(const Threads& threads) {
     if (s_.n * Floats(s_.oh) <= kTogetherFloats) return RunTogether(threads);
-    rows_ = s_.oh;
-    // Twice as many as threads, so that they end together.
-    const int64_t wanted = CeilDiv(2 * threads.count(), s_.n);
-    while (rows_ > 1 && (Floats(rows_) > kBandFloats || CeilDiv(s_.oh, rows_) < std::min(wanted, s_.oh / 4))) {
-      rows_ = std::min(rows_ - 1, CeilDiv(s_.oh, CeilDiv(s_.oh, rows_) + 1));
-    }
-    const int64_t bands = CeilDiv(s_.oh, rows_);
-    threads.ParallelFor(s_.n * bands, 1, [&](int64_t begin, int64_t end) {
-      int64_t ready = -1;  // wide input rows of this image up to here are there from the band before
+    // Twice as many as threads, so that they end together; none of less than four rows for that.
+    const int64_t count = threads.count();
+    bands_ = std::clamp<int64_t>(CeilDiv(2 * count, s_.n), 1, std::max<int64_t>(1, s_.oh / 4));
+    while (bands_ < s_.oh && Floats(CeilDiv(s_.oh, bands_)) > kBandFloats) ++bands_;
+    if (s_.n % count != 0) bands_ = std::min(s_.oh, AlignUp(bands_, count));
+    threads.ParallelFor(s_.n * bands_, 1, [&](int64_t begin, int64_t end) {
+      InputRows there;
       for (int64_t i = begin; i < end; ++i) {
-        if (i % bands == 0) ready = -1;
-        RunBand(i / bands, i % bands * rows_, ready);
+        if (i % bands_ == 0) there = {};
+        RunBand(i / bands_, i % bands_, there);
       }
     });
   }
@@ -72,32 +70,37 @@ class Bands {
     }
   }
 
-  /// Output rows from `first` on. `ready`: how far the band before has come with the depthwise convolution's input,
-  /// whose last rows this one needs again; -1 where there was none.
-  void RunBand(int64_t image, int64_t first, int64_t& ready) const {
+  /// Rows of the depthwise convolution's input that a band left in the scratch memory: the next one needs the last
+  /// again.
+  struct InputRows {
+    int64_t begin = 0;
+    int64_t end = 0;
+  };
+
+  void RunBand(int64_t image, int64_t band, InputRows& there) const {
     static thread_local Scratch scratch;
-    float* wide_in = scratch.Reserve(static_cast<size_t>(Floats(rows_)));
-    const int64_t rows = std::min(rows_, s_.oh - first);
+    const int64_t most = CeilDiv(s_.oh, bands_);
+    float* wide_in = scratch.Reserve(static_cast<size_t>(Floats(most)));
+    const int64_t first = band * s_.oh / bands_;
+    const int64_t rows = (band + 1) * s_.oh / bands_ - first;
     const int64_t from = first * stride_ - s_.pad_top;
     const int64_t begin = std::clamp<int64_t>(from, 0, s_.h);
     const int64_t end = std::clamp<int64_t>(from + (rows - 1) * stride_ + extent_, begin, s_.h);
     float* wide_out = wide_in;
     const float* in = x_ + (image * s_.h + begin) * in_line_;
     if (conv_.expand) {
-      wide_out += std::min(s_.h, (rows_ - 1) * stride_ + extent_) * wide_in_line_;
+      wide_out += std::min(s_.h, (most - 1) * stride_ + extent_) * wide_in_line_;
       int64_t next = begin;
-      if (ready > begin) {
-        // The band before ended at `ready` and began rows_ * stride_ rows above this one, or at the image's edge.
-        const int64_t old_begin = std::max<int64_t>(0, from - rows_ * stride_);
-        std::memmove(wide_in, wide_in + (begin - old_begin) * wide_in_line_,
-                     static_cast<size_t>((ready - begin) * wide_in_line_) * sizeof(float));
-        next = ready;
+      if (there.end > begin) {
+        std::memmove(wide_in, wide_in + (begin - there.begin) * wide_in_line_,
+                     static_cast<size_t>((there.end - begin) * wide_in_line_) * sizeof(float));
+        next = there.end;
       }
       if (next < end) {
         conv_.expand->Run({x_ + (image * s_.h + next) * in_line_}, Pixels(end - next, s_.w), e_.expand,
                           wide_in + (next - begin) * wide_in_line_, Threads(1));
       }
-      ready = end;
+      there = {begin, end};
       in = wide_in;
     }
     float* out = y_ + (image * s_.oh + first) * out_line_;
@@ -120,7 +123,7 @@ class Bands {
   float* y_;
   int64_t stride_;
   int64_t extent_;
-  int64_t rows_ = 0;  ///< of the output a band
+  int64_t bands_ = 1;  ///< of output rows an image
   // Floats a row of each image.
   int64_t in_line_;
   int64_t wide_in_line_;

@@ -42,7 +42,7 @@ class Convolution {
   Convolution(const ConvAttributes& a, uint32_t seed, const Packing& packing)
       : bias_(Numbers(a.oc, seed + 1)),
         packed_(a, Numbers(a.oc * a.c / a.groups * a.kh * a.kw, seed).data(), packing,
-                a.groups > 1 ? ConvAlgorithm::kDepthwise : ConvAlgorithm::kGemm) {}
+                a.groups > 1 ? ConvAlgorithm::kDirect : ConvAlgorithm::kGemm) {}
   const PackedConv& packed() const { return packed_; }
   Epilogue epilogue(Activation activation) const { return {.bias = bias_.data(), .activation = activation}; }
 

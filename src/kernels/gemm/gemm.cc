@@ -261,8 +261,56 @@ void RunBlock(const GemmJob& job, const Blocking& s, int64_t row, int64_t rows, 
   } while (k0 < b.k);
 }
 
+/// sums[col] += a[k] * B[k][begin + col] for kRows rows from k on and `count` columns.
+template <int kRows>
+HWY_INLINE void AddRows(const GemmJob& job, int64_t k, int64_t begin, int64_t count, float* sums) {
+  const FloatTag d;
+  FloatVec a[kRows];
+  for (int i = 0; i < kRows; ++i) a[i] = hn::Set(d, job.a[k + i]);
+  const float* b = job.b.data + k * job.b_row_stride + begin;
+  for (int64_t col = 0; col < count; col += kLanes) {
+    const int left = static_cast<int>(std::min<int64_t>(kLanes, count - col));
+    FloatVec sum = hn::Load(d, sums + col);
+    SLIPWAY_UNROLL
+    for (int i = 0; i < kRows; ++i) sum = hn::MulAdd(a[i], LoadColumns(b + i * job.b_row_stride + col, 0, left), sum);
+    hn::Store(sum, d, sums + col);
+  }
+}
+
+/// Columns [begin, end) of one row's product with rows of B that lie in memory as such: they are read in the order of
+/// memory, where a tile would go down 128 bytes of each.
+void MultiplyRow(const GemmJob& job, int64_t begin, int64_t end) {
+  constexpr int64_t kColumns = 1024;  // whose sums stay in the L1 cache
+  constexpr int kAtOnce = 4;
+  const FloatTag d;
+  HWY_ALIGN float sums[kColumns];
+  for (; begin < end; begin += kColumns) {
+    const int64_t count = std::min(kColumns, end - begin);
+    std::memset(sums, 0, sizeof(sums));
+    int64_t k = 0;
+    for (; k + kAtOnce <= job.b.k; k += kAtOnce) AddRows<kAtOnce>(job, k, begin, count, sums);
+    for (; k < job.b.k; ++k) AddRows<1>(job, k, begin, count, sums);
+    const Epilogue& e = *job.epilogue;
+    WithActivation(e, [&](const auto& activate) HWY_ATTR {
+      for (int64_t col = 0; col < count; col += kLanes) {
+        const int left = static_cast<int>(std::min<int64_t>(kLanes, count - col));
+        FloatVec y = hn::Mul(hn::Load(d, sums + col), hn::Set(d, e.scale));
+        if (e.bias != nullptr) y = hn::Add(y, LoadColumns(e.bias + begin + col, 0, left));
+        if (e.residual != nullptr) y = hn::Add(y, LoadColumns(e.residual + begin + col, 0, left));
+        StoreColumns(activate(d, y), job.c + begin + col, 0, left);
+      }
+    });
+  }
+}
+
 void RunGemm(const GemmJob& job, const Threads& threads) {
   if (job.m <= 0 || job.b.n <= 0) return;
+  if (job.m == 1 && !job.packed && job.b_col_stride == 1 && job.source == nullptr && job.b.k > 0) {
+    const int64_t grain = std::max<int64_t>(64, kTurnWork / job.b.k);
+    return threads.ParallelFor(DivideUp(job.b.n, kLanes), DivideUp(grain, kLanes), [&](int64_t begin, int64_t end) {
+      MultiplyRow(job, begin * kLanes, std::min(job.b.n, end * kLanes));
+    });
+  }
   const bool small = std::max<int64_t>(2, job.m) * job.b.n * std::max<int64_t>(1, job.b.k) < kParallelWork;
   const Blocking s = ChooseBlocking(job, small ? 1 : threads.count());
   const auto run = [&](int64_t begin, int64_t end) HWY_ATTR {

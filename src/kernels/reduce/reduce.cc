@@ -50,35 +50,52 @@ float ReduceRows(const ReducePlan& plan, const float* x, float base) {
   return kIsSum ? static_cast<float>(sum) : all;
 }
 
-/// `count` <= kColumns neighbouring outputs from rows that lie apart. Sums are added up in blocks of rows.
-constexpr int64_t kColumns = 4 * kLanes;
+/// The most neighbouring outputs that are computed together: their sums stay in the L1 cache.
+constexpr int64_t kColumns = 1024;
+
+/// `count` <= kColumns neighbouring outputs from rows that lie apart, in the order of memory. Sums are added up in
+/// blocks of rows.
 template <class Op, class Map>
 void ReduceColumns(const ReducePlan& plan, const float* x, float* y, int64_t count, bool has_base) {
   const F32 d;
-  constexpr int64_t kBlock = 256;
-  Vec total[4], part[4], base[4];
-  for (int v = 0; v < 4; ++v) {
-    total[v] = part[v] = hn::Set(d, Op::kIdentity);
-    const int64_t left = std::clamp<int64_t>(count - v * kLanes, 0, kLanes);
-    base[v] = has_base && left > 0 ? LoadPart(d, y + v * kLanes, left, 0) : hn::Zero(d);
-  }
-  ForEachOffset<1>(
-      plan.outer_reduced(), 0, plan.outer_reduced_count(), [&](int64_t row, const std::array<int64_t, 1>& at) HWY_ATTR {
-        const float* from = x + at[0];
-        for (int v = 0; v < 4; ++v) {
-          const int64_t left = count - v * kLanes;
-          if (left <= 0) break;
-          const Vec in = left >= kLanes ? hn::LoadU(d, from + v * kLanes) : LoadPart(d, from + v * kLanes, left, 0);
-          part[v] = Op::Combine(part[v], Map::Of(in, base[v]));
-          if (row % kBlock == kBlock - 1) {
-            total[v] = Op::Combine(total[v], part[v]);
-            part[v] = hn::Set(d, Op::kIdentity);
-          }
-        }
-      });
-  for (int v = 0; v < 4 && v * kLanes < count; ++v) {
-    StorePart(d, Op::Combine(total[v], part[v]), y + v * kLanes, std::min(kLanes, count - v * kLanes));
-  }
+  constexpr int64_t kBlock = 256, kAtOnce = 8;
+  HWY_ALIGN float total[kColumns];
+  HWY_ALIGN float part[kColumns];
+  const auto each = [&](const auto& f) HWY_ATTR {
+    for (int64_t c = 0; c < count; c += kLanes) f(c, std::min(kLanes, count - c));
+  };
+  const Vec identity = hn::Set(d, Op::kIdentity);
+  each([&](int64_t c, int64_t) HWY_ATTR {
+    hn::Store(identity, d, total + c);
+    hn::Store(identity, d, part + c);
+  });
+  const auto add = [&](const auto&... rows) HWY_ATTR {
+    each([&](int64_t c, int64_t left) HWY_ATTR {
+      const Vec base = has_base ? LoadPart(d, y + c, left, 0) : hn::Zero(d);
+      Vec sum = hn::Load(d, part + c);
+      ((sum =
+            Op::Combine(sum, Map::Of(left == kLanes ? hn::LoadU(d, rows + c) : LoadPart(d, rows + c, left, 0), base))),
+       ...);
+      hn::Store(sum, d, part + c);
+    });
+  };
+  const float* rows[kAtOnce];
+  int64_t waiting = 0;
+  ForEachOffset<1>(plan.outer_reduced(), 0, plan.outer_reduced_count(),
+                   [&](int64_t row, const std::array<int64_t, 1>& at) HWY_ATTR {
+                     rows[waiting++] = x + at[0];
+                     if (waiting < kAtOnce) return;
+                     waiting = 0;
+                     add(rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], rows[6], rows[7]);
+                     if (row % kBlock < kBlock - 1) return;
+                     each([&](int64_t c, int64_t) HWY_ATTR {
+                       hn::Store(Op::Combine(hn::Load(d, total + c), hn::Load(d, part + c)), d, total + c);
+                       hn::Store(identity, d, part + c);
+                     });
+                   });
+  for (int64_t i = 0; i < waiting; ++i) add(rows[i]);
+  each([&](int64_t c, int64_t left)
+           HWY_ATTR { StorePart(d, Op::Combine(hn::Load(d, total + c), hn::Load(d, part + c)), y + c, left); });
 }
 
 /// Where has_base, y holds each output's base on entry.
@@ -95,15 +112,20 @@ void Reduce(const ReducePlan& plan, const float* x, float* y, bool has_base, con
                         });
     return;
   }
-  const int64_t blocks = (plan.inner() + kColumns - 1) / kColumns;
+  // Narrower where there would be too few for all threads, down to what a few cache lines hold.
+  int64_t columns = kColumns;
+  while (columns > 64 && plan.outer_kept_count() * ((plan.inner() + columns - 1) / columns) < 2 * threads.count() - 1) {
+    columns /= 2;
+  }
+  const int64_t blocks = (plan.inner() + columns - 1) / columns;
   std::vector<Axis<1>> axes(plan.outer_kept().begin(), plan.outer_kept().end());
-  axes.push_back({blocks, {kColumns}});
-  threads.ParallelFor(plan.outer_kept_count() * blocks, std::max<int64_t>(1, kGrain / (plan.reduced() * kColumns + 1)),
+  axes.push_back({blocks, {columns}});
+  threads.ParallelFor(plan.outer_kept_count() * blocks, std::max<int64_t>(1, kGrain / (plan.reduced() * columns + 1)),
                       [&](int64_t begin, int64_t end) {
                         ForEachOffset<1>(axes, begin, end, [&](int64_t i, const std::array<int64_t, 1>& at) {
-                          const int64_t first = i % blocks * kColumns;
+                          const int64_t first = i % blocks * columns;
                           ReduceColumns<Op, Map>(plan, x + at[0], y + i / blocks * plan.inner() + first,
-                                                 std::min(kColumns, plan.inner() - first), has_base);
+                                                 std::min(columns, plan.inner() - first), has_base);
                         });
                       });
 }
