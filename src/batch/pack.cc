@@ -21,30 +21,37 @@ constexpr size_t kMaxClasses = 12;
 bool IsUnknown(const Dim& d) { return d.ToString().starts_with("?"); }
 bool IsSymbol(const Dim& d) { return !d.is_const() && !IsUnknown(d) && Dim::Symbol(d.ToString()) == d; }
 
+enum class Axes : uint8_t {
+  kAsNamed,    ///< axes of inputs are the same size where they have the same name
+  kAsOrdered,  ///< so are all first axes, and all second ones, whatever their names
+};
+
 /// The same graph under the same value ids, with a name for every axis of an input. Axes without a name in the file are
 /// taken to agree where they stand in the same place; whoever runs the graph checks that they do.
-Graph WithNamedAxes(const Graph& from, std::vector<NodeId>& origins) {
-  Graph g;
-  bool unnamed = false;
+Graph WithNamedAxes(const Graph& from, Axes axes, std::vector<NodeId>& origins) {
+  std::vector<Type> given;
+  bool renamed = false;
   for (const ValueId v : from.inputs) {
-    if (!HasRank(from, v)) continue;
-    const std::vector<Dim>& dims = ShapeOf(from, v).dims();
-    unnamed |= std::any_of(dims.begin(), dims.end(), IsUnknown);
+    given.push_back(from.value(v).type);
+    SymbolicShape& shape = given.back().shape;
+    for (int axis = 0; HasRank(from, v) && axis < shape.rank(); ++axis) {
+      if (shape[axis].is_const() || !(IsUnknown(shape[axis]) || (axes == Axes::kAsOrdered && axis < 2))) continue;
+      shape[axis] = Dim::Symbol(fmt::format("axis_{}", axis));
+      renamed = true;
+    }
   }
+  Graph g;
   for (size_t i = 0; i < from.num_values(); ++i) {
-    const Graph::ValueInfo& value = from.value(static_cast<ValueId>(i));
+    const auto v = static_cast<ValueId>(i);
+    const Graph::ValueInfo& value = from.value(v);
     if (value.constant) {
       g.AddConstant(value.name, *value.constant);
       continue;
     }
-    Type type = value.type;
-    const bool is_input =
-        std::find(from.inputs.begin(), from.inputs.end(), static_cast<ValueId>(i)) != from.inputs.end();
-    if (!is_input && unnamed) type = {};
-    for (int axis = 0; is_input && type.shape.has_rank() && axis < type.shape.rank(); ++axis) {
-      if (IsUnknown(type.shape[axis])) type.shape[axis] = Dim::Symbol(fmt::format("axis_{}", axis));
-    }
-    g.AddValue(value.name, std::move(type));
+    const auto input = std::find(from.inputs.begin(), from.inputs.end(), v);
+    g.AddValue(value.name, input != from.inputs.end() ? given[input - from.inputs.begin()]
+                           : renamed                  ? Type()
+                                                      : value.type);
   }
   g.inputs = from.inputs;
   g.outputs = from.outputs;
@@ -52,13 +59,14 @@ Graph WithNamedAxes(const Graph& from, std::vector<NodeId>& origins) {
     g.AddNode(from.node(id));
     origins.push_back(id);
   }
-  if (unnamed) InferTypes(g);
+  if (renamed) InferTypes(g);
   return g;
 }
 
 class Packer {
  public:
-  Packer(const Graph& from, size_t fed) : fed_(fed), g_(WithNamedAxes(from, origins_)), state_{.graph = g_} {}
+  Packer(const Graph& from, size_t fed, Axes axes)
+      : fed_(fed), g_(WithNamedAxes(from, axes, origins_)), state_{.graph = g_} {}
 
   PackedGraph Pack() {
     out_.why_not = Explore();
@@ -85,10 +93,6 @@ class Packer {
   // ---- What runs on rows.
 
   std::string Explore() {
-    for (const NodeId id : g_.order()) {
-      const Node& node = g_.node(id);
-      if (HasSubgraph(node) || !node.captures.empty()) return fmt::format("{} has a graph inside.", NameOf(id));
-    }
     FindClasses();
     if (state_.classes.empty()) return "no input has an axis along which requests could lie one after the other.";
     state_.of.assign(g_.num_values(), RowState::kEach);
@@ -98,7 +102,6 @@ class Packer {
     for (const ValueId v : g_.inputs) {
       if (fed_together_.contains(v)) state_.of[v] = state_.Longest(v);
     }
-    bool gains = false;
     NodeId first_lost = kNone;
     for (const NodeId id : g_.order()) {
       const Node& node = g_.node(id);
@@ -112,11 +115,11 @@ class Packer {
         reasons_[id] = std::get<std::string>(form);
       }
       if (!IsWeighty(node) || !ReadsConstant(node)) continue;
-      gains |= FormOf(id) != nullptr;
+      (FormOf(id) ? out_.together : out_.in_turn) += 1;
       if (!FormOf(id) && first_lost == kNone) first_lost = id;
     }
     Tell();
-    if (gains) return {};
+    if (out_.together > 0) return {};
     if (first_lost == kNone) return "it has no products with constant weights.";
     const NodeId cause = CauseOf(first_lost);
     return fmt::format("{} runs request by request: {}.", NameOf(cause), reasons_[cause]);
@@ -453,8 +456,26 @@ class Packer {
   std::vector<std::pair<ValueId, Type>> expected_;
 };
 
+PackedGraph Pack(const Graph& graph, size_t fed, Axes axes) {
+  try {
+    return Packer(graph, fed, axes).Pack();
+  } catch (const Error& e) {
+    return {.why_not = e.what()};  // axes taken to be the same cannot be
+  }
+}
+
 }  // namespace
 
-PackedGraph PackRequests(const Graph& graph, size_t fed) { return Packer(graph, fed).Pack(); }
+PackedGraph PackRequests(const Graph& graph, size_t fed) {
+  for (const NodeId id : graph.order()) {
+    const Node& node = graph.node(id);
+    if (HasSubgraph(node)) return {.why_not = fmt::format("{} has a graph inside.", node.Describe(graph))};
+  }
+  PackedGraph named = Pack(graph, fed, Axes::kAsNamed);
+  if (named.why_not.empty() && named.in_turn == 0) return named;
+  // Exporters may give each input's axes names of their own.
+  PackedGraph ordered = Pack(graph, fed, Axes::kAsOrdered);
+  return ordered.why_not.empty() && ordered.together > named.together ? std::move(ordered) : std::move(named);
+}
 
 }  // namespace slipway

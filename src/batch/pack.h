@@ -23,6 +23,8 @@ struct RequestSize {
 struct PackedGraph {
   /// Why there is none; empty where there is. The rest is to be read only then, but for `apart`.
   std::string why_not;
+  /// Products and convolutions with constant weights that run on all requests' rows, and those that do not.
+  int together = 0, in_turn = 0;
   /// Nodes that read rows and yet run request by request: a description of each, and why.
   std::vector<std::pair<std::string, std::string>> apart;
 

@@ -101,7 +101,7 @@ Inputs RequestFor(const Session& session, int64_t batch, int64_t seq, std::mt199
     Shape shape;
     for (size_t axis = 0; axis < info.shape.size(); ++axis) {
       const AxisInfo& a = info.shape[axis];
-      const bool is_batch = a.symbol.empty() ? axis == 0 : a.symbol == "batch";
+      const bool is_batch = a.symbol == "batch" || (axis == 0 && a.symbol != "seq");
       shape.push_back(a.size >= 0 ? a.size : is_batch ? batch : seq);
     }
     Tensor t(info.elem, shape);
@@ -290,6 +290,12 @@ const ManyCase kCases[] = {
      [](Builder& b) {
        const ValueId x = b.Input("x", {Dim::Unknown(), Dim::Unknown(), kWidth});
        const ValueId y = b.Input("y", {Dim::Unknown(), Dim::Unknown(), kWidth});
+       b.Output(b.Dense(b.Add("Mul", {x, y})), "z");
+     }},
+    {"axes that each input names in its own way",
+     [](Builder& b) {
+       const ValueId x = b.Input("x", {Dim::Symbol("x_0"), Dim::Symbol("x_1"), kWidth});
+       const ValueId y = b.Input("y", {Dim::Symbol("y_0"), Dim::Symbol("y_1"), kWidth});
        b.Output(b.Dense(b.Add("Mul", {x, y})), "z");
      }},
     {"images of one size are one batch",
