@@ -57,7 +57,7 @@ MADE = {
 
 
 @functools.cache
-def made(name):
+def made(name, axes=("batch", "seq", "batch", "seq")):
     torch.manual_seed(0)
     model = MADE[name]().eval()
     zoo.stir(model)
@@ -72,7 +72,7 @@ def made(name):
             output_names=["out"],
             opset_version=17,
             dynamo=False,
-            dynamic_axes={n: {0: "batch", 1: "seq"} for n in names},
+            dynamic_axes={n: dict(enumerate(axes[2 * i : 2 * i + 2])) for i, n in enumerate(names)},
         )
     return file.getvalue()
 
@@ -139,6 +139,11 @@ def test_exported(file):
 @pytest.mark.parametrize("name", MADE)
 def test_kinds_of_encoders(name):
     check_all(slipway.InferenceSession(made(name), options(slipway.GraphOptimizationLevel.ORT_ENABLE_ALL)))
+
+
+def test_axes_with_names_of_their_own():
+    model = made("sentence_encoder", ("ids_0", "ids_1", "mask_0", "mask_1"))
+    check_all(slipway.InferenceSession(model, options(slipway.GraphOptimizationLevel.ORT_ENABLE_ALL)))
 
 
 def test_compiled(tmp_path):
