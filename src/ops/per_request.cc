@@ -119,6 +119,8 @@ struct PerRequest {
     }
     std::vector<Sequence> lists(out.size());
     for (size_t i = 0; i < out.size(); ++i) {
+      if (out[i] != kListed && c.HasOut(static_cast<int>(i)) && !c.out[i]->is_tensor())
+        c.Fail("the size of a row of output {} is not known.", i);
       if (out[i] == kListed) lists[i].resize(requests);
     }
     c.threads().ParallelFor(requests, 1, [&](int64_t begin, int64_t end) {
@@ -196,6 +198,12 @@ struct PerRequest {
       inputs.push_back(in[i] == kListed ? value.sequence()[request]
                                         : Value(View(value.tensor(), spans[in[i]][request])));
     }
+    for (size_t i = 0; i < in.size(); ++i) {
+      const Type& wanted = body->value(body->inputs[i]).type;
+      if (wanted.kind != Type::Kind::kTensor) continue;
+      if (!inputs[i].is_tensor() || (wanted.known() && inputs[i].tensor().dtype() != wanted.elem))
+        c.Fail("request {} has another type for input {} than the subgraph.", request, i + 2);
+    }
     if (only && RunInPlace(c, inputs, request, spans)) return;
     std::vector<Value> outputs = c.run_subgraph("body", std::move(inputs));
     for (size_t i = 0; i < out.size(); ++i) {
@@ -203,6 +211,8 @@ struct PerRequest {
       const Value& value = outputs[source[i]];
       if (out[i] == kListed) {
         lists[i][request] = value;
+      } else if (!value.is_tensor()) {
+        c.Fail("request {} gives no tensor for rows.", request);
       } else if (!PutRows(value.tensor(), spans[out[i]][request], c.Out(static_cast<int>(i)))) {
         c.Fail("request {} gives {} {} for rows {} of {}.", request, Name(value.tensor().dtype()),
                value.tensor().shape().ToString(), spans[out[i]][request].lead.ToString(),
