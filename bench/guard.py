@@ -4,7 +4,7 @@ python bench/guard.py [--record] [NAME ...]    half a minute; SLIPWAY_ISA=avx2 g
 
 Small models made on the spot run in both engines by turns in this process, on one thread. What counts is the median
 over rounds of the ratio within a round, and what falls is measured again, at more length, before it fails. Ratios are
-recorded in guard.json by Slipway's instruction set and the machine's, since onnxruntime uses the machine's; where
+recorded in guard.json by Slipway's instruction set and the kind of CPU, of which onnxruntime uses what there is; where
 there are none for those, the guard says so and passes. --record keeps what it measures.
 """
 
@@ -130,10 +130,13 @@ MODELS = (one_node, mlp, row, convolutions, mobile, attention, chain, softmax)
 
 
 def machine_key():
-    """Slipway's instruction set, and the machine's."""
-    flags = next((s for s in Path("/proc/cpuinfo").read_text().splitlines() if s.startswith("flags")), "").split()
+    """Slipway's instruction set, and the kind of CPU: its maker's name, family and model."""
+    lines = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
+    told = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    flags = told.get("flags", "").split()
     best = "avx3" if "avx512f" in flags else "avx2" if "avx2" in flags else "other"
-    return f"{os.environ.get('SLIPWAY_ISA') or best} on {best}"
+    kind = " ".join(told.get(k, "?") for k in ("vendor_id", "cpu family", "model"))
+    return f"{os.environ.get('SLIPWAY_ISA') or best} on {kind}"
 
 
 def sessions(build):
