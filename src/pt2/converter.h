@@ -287,6 +287,9 @@ class Call {
   bool not_view_ = false;
 };
 
+/// Whether an expression's value is a real number and not a whole one or a truth.
+bool IsFloatExpr(const Expr& e);
+
 /// All the elements are one and the same scalar of the type.
 slipway::Tensor Filled(DType dtype, Shape shape, double value);
 

@@ -1,9 +1,46 @@
-"""Small models that the tests of slipway.export share."""
+"""Small models that the tests of slipway.export share, and how they export them."""
 
 import math
+import warnings
 
+import numpy as np
+import pytest
+import slipway
 import torch
+from slipway.errors import ExportError, ExportWarning
 from torch import nn
+
+
+def export(model, args, path=None, **options):
+    """An export without noise; its report."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExportWarning)
+        return slipway.export(model, args, path, progress=False, **options)
+
+
+def refused(model, args, **options):
+    with pytest.raises(ExportError) as caught:
+        export(model, args, **options)
+    return str(caught.value)
+
+
+def shapes(report):
+    return {t.name: t.shape for t in (*session(report).get_inputs(), *session(report).get_outputs())}
+
+
+def session(report):
+    return slipway.InferenceSession(report.model if report.model is not None else report.path)
+
+
+def agrees(report, model, *args, **kwargs):
+    """The report's file gives PyTorch's results on these arguments."""
+    with torch.no_grad():
+        want = [t for t in torch.utils._pytree.tree_leaves(model(*args, **kwargs)) if t is not None]
+    names = [i.name for i in session(report).get_inputs()]
+    tensors = [t for t in torch.utils._pytree.tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)]
+    got = session(report).run(None, dict(zip(names, (t.numpy() for t in tensors), strict=True)))
+    for a, b in zip(got, want, strict=True):
+        np.testing.assert_allclose(a, b.numpy(), rtol=1e-3, atol=1e-5)
 
 
 class Classifier(nn.Module):

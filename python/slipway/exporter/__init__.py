@@ -27,7 +27,7 @@ from .. import _slipway, errors
 from ..errors import ExportError, ExportWarning
 from . import arguments as arguments_
 from . import capture as capture_
-from . import custom, handover, lower, prepare, verify
+from . import custom, handover, lean, lower, prepare, verify
 from .axes import DynamicAxes
 from .report import Axis, Comparison, Report, Run
 from .translate import Translations
@@ -138,11 +138,13 @@ def export(
             raise ExportError(f"verify must be True, False, 'strict' or 'warn', not {verify!r}.")
         translations = Translations({**(custom_ops or {}), **(custom_translation_table or {})}, job.opset)
         job.prepare(model, args, kwargs, input_names, output_names, dynamic_axes, dynamic_shapes)
-        with prepare.eval_mode(job.module, job.warn):
+        with prepare.eval_mode(job.module, job.warn), contextlib.ExitStack() as collector:
+            collector.enter_context(lean.without_collections())
             job.capture()
             job.check_axes(strict_axes)
             with _place(target) as file:
                 job.convert(file, translations, custom_opsets or {}, do_constant_folding and export_params)
+                collector.close()
                 report.seconds["total"] = time.perf_counter() - start
                 if verify:
                     job.verify(file, verify, rtol, atol)
@@ -227,6 +229,12 @@ class _Job:
         outputs = self.captured.outputs
         if outputs.dropped:
             self.warn(f"Not tensors, and left out of the outputs: {', '.join(outputs.dropped)}.")
+        for name, line in self.captured.changed.items():
+            where = f"\n  at {line}" if line else ""
+            self.warn(
+                f"forward changes '{name}' of the model, which a file cannot keep: each run starts from the value that "
+                f"it has now.{where}\n  What to do, where the new value counts: take it as an input and return it."
+            )
         self.output_names = arguments_.name_all(self.asked_outputs, outputs.default_names(), "output")
         both = sorted(set(self.output_names) & set(self.arguments.names))
         for name in both:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -225,14 +225,19 @@ def _leaves_of(value: Any, path: tuple, found: list) -> None:
             found.append((inner, leaf))
 
 
-def flatten_outputs(value: Any) -> Outputs:
-    """Takes a result apart. Symbolic integers and floats become scalar tensors; other values are dropped."""
+def flatten_outputs(value: Any, numbers: Collection[tuple] = ()) -> Outputs:
+    """Takes a result apart. Symbolic integers and floats become scalar tensors; other values are dropped.
+
+    numbers: the places of integers and floats that are to become tensors too, as they did when they were symbolic.
+    """
     _register_caches()
     found: list[tuple[tuple, Any]] = []
     _leaves_of(value, (), found)
     outputs = Outputs([], [], [])
     for path, leaf in found:
-        if isinstance(leaf, torch.SymInt):
+        if path in numbers and type(leaf) in (int, float):
+            leaf = torch.tensor(leaf, dtype=torch.int64 if type(leaf) is int else torch.float64)
+        elif isinstance(leaf, torch.SymInt):
             leaf = torch.scalar_tensor(leaf, dtype=torch.int64)
         elif isinstance(leaf, torch.SymFloat):
             leaf = torch.scalar_tensor(leaf, dtype=torch.float64)

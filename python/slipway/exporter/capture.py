@@ -19,7 +19,7 @@ from torch.export import Dim, ExportedProgram
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from ..errors import ExportError
-from . import composites, shapes, source
+from . import composites, lean, shapes, source, state
 from .arguments import Arguments, Outputs, flatten_outputs
 from .axes import DynamicAxes, Sizes, candidates, grow, others
 
@@ -34,6 +34,7 @@ class Captured:
     guards: source.Guards
     input_shapes: list[list[str | int]]  # symbolic sizes by input
     pinned: dict[tuple[int, int], str | None]  # (input, axis) to the user's line that needs the size
+    changed: dict[str, str | None] = dataclasses.field(default_factory=dict)  # buffers, with the lines that change them
 
     def same_symbols(self, axes: DynamicAxes) -> dict[str, str]:
         """Symbols that stand for an axis of the same name as another symbol, which the model never compared."""
@@ -81,8 +82,10 @@ def _placeholders(count: int) -> list[inspect.Parameter]:
 
 
 @contextlib.contextmanager
-def flat_call(module: torch.nn.Module, arguments: Arguments, seen: list[Outputs]) -> Iterator[None]:
-    """Lets the module be called with the example's tensors alone and give tensors alone.
+def flat_call(
+    module: torch.nn.Module, arguments: Arguments, seen: list[Outputs], set_anew: dict[str, str | None]
+) -> Iterator[None]:
+    """Lets the module be called with the example's tensors alone and give tensors alone; notes what it sets anew.
 
     The class is replaced, not the forward of the instance: tracing looks at modules through proxies of their class,
     and calls forward on those. What hooks of the module see stays what they are used to.
@@ -92,10 +95,12 @@ def flat_call(module: torch.nn.Module, arguments: Arguments, seen: list[Outputs]
 
     def forward(self: torch.nn.Module, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
         args, kwargs = arguments.call_with(tensors)
-        if hooks:
-            result = _call_with_hooks(self, own or cls.forward.__get__(self), hooks, args, kwargs)
-        else:
-            result = own(*args, **kwargs) if own is not None else cls.forward(self, *args, **kwargs)
+        with state.attributes(self) as changed:
+            if hooks:
+                result = _call_with_hooks(self, own or cls.forward.__get__(self), hooks, args, kwargs)
+            else:
+                result = own(*args, **kwargs) if own is not None else cls.forward(self, *args, **kwargs)
+        set_anew.update(changed)
         outputs = flatten_outputs(result)
         if not outputs.tensors:
             raise ExportError(
@@ -203,11 +208,14 @@ def _with(
     dynamic: tuple[dict[int, Any], ...],
 ) -> Captured:
     seen: list[Outputs] = []
+    set_anew: dict[str, str | None] = {}
     with (
         source.watch_guards(__file__) as guards,
-        flat_call(module, arguments, seen),
+        flat_call(module, arguments, seen, set_anew),
         shapes.said_at_once(),
+        composites.unchecked_packing(),
         composites.KeepSizes(),
+        lean.capture(__file__),
         quiet(),
     ):
         program = torch.export.export(module, example, dynamic_shapes=dynamic if any(dynamic) else None, strict=False)
@@ -221,7 +229,7 @@ def _with(
             if isinstance(found[place][axis], int):
                 symbol = guards.symbols.get(f"L['input_{place}'].size()[{axis}]")
                 pinned[place, axis] = guards.find(symbol) if symbol else None
-    return Captured(program, seen[0], sizes, guards, found, pinned)
+    return Captured(program, seen[0], sizes, guards, found, pinned, set_anew | state.changed(program))
 
 
 def _merged(captured: Captured, axes: DynamicAxes) -> list[str]:
@@ -235,6 +243,11 @@ def _merged(captured: Captured, axes: DynamicAxes) -> list[str]:
 
 def _settle(captured: Captured, module: torch.nn.Module, arguments: Arguments, axes: DynamicAxes) -> Captured:
     """Looks again with other sizes where an axis came out fixed, or as the same as another, perhaps by chance."""
+    if captured.pinned:
+        with contextlib.suppress(Exception), composites.length_as_size():
+            again = once(module, arguments, axes, captured.sizes)
+            if len(again.pinned) < len(captured.pinned):
+                captured = again
     for name in sorted({axes.inputs[p][a] for p, a in captured.pinned}):
         for sizes in others(captured.sizes, name, module, arguments, axes):
             try:
@@ -318,7 +331,9 @@ def _eager_error(module: torch.nn.Module, arguments: Arguments) -> ExportError |
 def of_program(program: ExportedProgram, module: torch.nn.Module, arguments: Arguments, axes: DynamicAxes) -> Captured:
     """A program that was captured before: its axes are as they are."""
     args, kwargs = arguments.call_with(arguments.tensors)
-    outputs = flatten_outputs(module(*args, **kwargs))
+    changed = state.changed(program)
+    with state.kept(module, changed):
+        outputs = flatten_outputs(module(*args, **kwargs))
     found = _input_shapes(program)
     pinned: dict[tuple[int, int], str | None] = {}
     for place, names in enumerate(axes.inputs):
@@ -327,7 +342,7 @@ def of_program(program: ExportedProgram, module: torch.nn.Module, arguments: Arg
         for axis, size in enumerate(shape):
             if isinstance(size, str):
                 axes.inputs[place].setdefault(axis, size)
-    return Captured(program, outputs, axes.sizes(arguments.tensors), source.Guards(), found, pinned)
+    return Captured(program, outputs, axes.sizes(arguments.tensors), source.Guards(), found, pinned, changed)
 
 
 def _input_shapes(program: ExportedProgram) -> list[list[str | int]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -19,8 +20,7 @@ from .handover import Program
 from .record import Recorder, Value, as_outputs
 from .translate import Translations, evaluate_with
 
-_LIBRARY = torch.library.Library("slipway_export", "DEF")
-_LIBRARY.define("function(int call, Tensor[] inputs) -> Tensor[]")
+_NAMESPACE = "slipway_export"
 
 
 @dataclasses.dataclass
@@ -63,8 +63,14 @@ def _run(call: int, inputs: list[torch.Tensor]) -> list[torch.Tensor]:
         _state.inside = False
 
 
-_LIBRARY.impl("function", _run, "CompositeExplicitAutograd")
-torch.library.register_fake("slipway_export::function", _run, lib=_LIBRARY)
+@functools.cache
+def _library() -> torch.library.Library:
+    """The operator that stands for a Function in a graph; made with the first, as this takes a while."""
+    library = torch.library.Library(_NAMESPACE, "DEF")
+    library.define("function(int call, Tensor[] inputs) -> Tensor[]")
+    library.impl("function", _run, "CompositeExplicitAutograd")
+    torch.library.register_fake(f"{_NAMESPACE}::function", _run, lib=library)
+    return library
 
 
 def _recording_apply(cls: type, *args: Any) -> Any:
@@ -75,6 +81,7 @@ def _recording_apply(cls: type, *args: Any) -> Any:
     tensors = [v for v in pytree.tree_leaves(args) if isinstance(v, torch.Tensor)]
     call = Call(cls, args, source.of_frame(sys._getframe(1)))
     _state.calls.append(call)
+    _library()
     outputs = torch.ops.slipway_export.function(len(_state.calls) - 1, tensors)
     return outputs[0] if call.single else tuple(outputs)
 
@@ -194,7 +201,7 @@ def replace(
     for node, original in _graphs(packed.graph["graph_module"]["graph"], program.graph_module):
         if original.op != "call_function":
             continue
-        if original.target is torch.ops.slipway_export.function.default:
+        if getattr(original.target, "namespace", "") == _NAMESPACE:
             call = calls[original.args[0]]
             values = [_unwrap(v) for v in original.args[1]]
             proto = _symbolic(call, values, opset, domains)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch._export.serde import schema, serialize
 from torch.export import ExportedProgram
 
 from ..errors import ExportError
+from . import lean
 
 _BY_BITS = {1: torch.uint8, 2: torch.int16}
 
@@ -77,11 +79,39 @@ def _tensors(program: ExportedProgram) -> dict[str, np.ndarray]:
     return found
 
 
+_fields: dict[type, tuple[str, ...]] = {}
+
+
+def _plain(value: Any) -> Any:
+    """A schema's object as dicts and lists, as torch.export.save writes it."""
+    kind = type(value)
+    if kind in (str, int, bool, type(None)):
+        return value
+    if kind is list:
+        return [_plain(v) for v in value]
+    if kind is dict:
+        return {k: _plain(v) for k, v in value.items()}
+    if kind is float:
+        return value if math.isfinite(value) else "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
+    names = _fields.get(kind)
+    if names is None:
+        plain = dataclasses.is_dataclass(kind) and not hasattr(kind, "create")  # of the others one field is set
+        names = _fields[kind] = tuple(f.name for f in dataclasses.fields(kind)) if plain else ()
+    if names:
+        return {name: _plain(getattr(value, name)) for name in names}
+    if isinstance(value, serialize._Union):
+        tag = str(value.type)
+        return {tag: _plain(getattr(value, tag))}
+    return serialize._dataclass_to_dict(value)
+
+
 def pack(program: ExportedProgram) -> Program:
     """Reads the program out of PyTorch."""
     writer = serialize.GraphModuleSerializer(program.graph_signature, program.module_call_graph)
+    with lean.serialization():
+        graph_module = writer.serialize(program.graph_module)
     written = schema.ExportedProgram(
-        graph_module=writer.serialize(program.graph_module),
+        graph_module=graph_module,
         opset_version={"aten": torch._C._get_max_operator_version()},
         range_constraints=serialize.serialize_range_constraints(program.range_constraints),
         schema_version=schema.SchemaVersion(*schema.SCHEMA_VERSION),
@@ -89,7 +119,7 @@ def pack(program: ExportedProgram) -> Program:
         torch_version=torch.__version__,
         guards_code=list(getattr(program, "_guards_code", None) or []),
     )
-    return Program(serialize._dataclass_to_dict(written), _tensors(program))
+    return Program(_plain(written), _tensors(program))
 
 
 def nodes_of(graph: Mapping[str, Any]) -> int:

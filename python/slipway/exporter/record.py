@@ -217,6 +217,9 @@ class _Type:
     def __init__(self, tensor: torch.Tensor | None) -> None:
         self._tensor = tensor
 
+    def isSubtypeOf(self, other: Any) -> bool:
+        return isinstance(other, torch._C.TensorType)
+
     def scalarType(self) -> str | None:
         return None if self._tensor is None else _SCALAR_TYPES.get(str(self._tensor.dtype).removeprefix("torch."))
 

@@ -54,6 +54,32 @@ def _data(
     return _input(x, hx, params, has_biases, num_layers, dropout, train, bidirectional, False)
 
 
+_sizes: list[tuple[Any, Any, Any]] = []  # of the packed sequences at work: rows, steps, batch
+
+
+@contextlib.contextmanager
+def packed(rows: Any, steps: Any, batch: Any) -> Iterator[None]:
+    """Says the sizes of packed sequences, which depend on values."""
+    _sizes.append((rows, steps, batch))
+    try:
+        yield
+    finally:
+        _sizes.pop()
+
+
+def _pack(x: torch.Tensor, lengths: torch.Tensor, batch_first: bool) -> tuple[torch.Tensor, ...]:
+    rows, steps, _ = _sizes[-1]
+    return x.new_empty((rows, *x.shape[2:])), lengths.new_empty((steps,))
+
+
+def _pad(
+    data: torch.Tensor, sizes: torch.Tensor, batch_first: bool, value: float, length: int
+) -> tuple[torch.Tensor, ...]:
+    _, steps, batch = _sizes[-1]
+    both = (batch, steps) if batch_first else (steps, batch)
+    return data.new_empty((*both, *data.shape[1:])), sizes.new_empty((batch,))
+
+
 def _same(a: Any, b: Any, what: str) -> None:
     if a != b:  # of symbols: fixes the one, or takes both for one
         raise RuntimeError(f"{what}: {a} and {b}")
@@ -124,6 +150,10 @@ _SHAPES: list[tuple[Any, Callable]] = [
     (_aten.linear.default, _linear), (_aten.layer_norm.default, _layer_norm), (_aten.batch_norm.default, _batch_norm),
     (_aten.conv2d.default, _conv2d), (_aten.adaptive_avg_pool2d.default, _adaptive), (_aten.silu.default, _elementwise),
     (_aten.dropout.default, _elementwise), (_aten.relu.default, _elementwise), (_aten.gelu.default, _elementwise),
+    (_aten.fake_quantize_per_tensor_affine.default, _elementwise),
+    (_aten.fake_quantize_per_tensor_affine.tensor_qparams, _elementwise),
+    (_aten.fake_quantize_per_channel_affine.default, _elementwise),
+    (_aten._pack_padded_sequence.default, _pack), (_aten._pad_packed_sequence.default, _pad),
     (_aten.lstm.input, _lstm_input), (_aten.lstm.data, _lstm_data),
     (_aten.gru.input, _input), (_aten.gru.data, _data),
     (_aten.rnn_tanh.input, _input), (_aten.rnn_tanh.data, _data),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import linecache
 import os
 import re
@@ -18,9 +19,11 @@ from torch.utils._sympy.printers import PythonPrinter
 
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _TORCH = os.path.dirname(os.path.abspath(torch.__file__)) + os.sep
+_MODULES = os.path.join(_TORCH, "nn", "modules") + os.sep
 _STDLIB = sysconfig.get_paths()["stdlib"] + os.sep
 
 
+@functools.cache
 def is_users(filename: str) -> bool:
     """Whether a file belongs to the user or a library of models, not to PyTorch, Python or Slipway."""
     if filename.startswith(("<", _OURS, _TORCH)):
@@ -34,11 +37,27 @@ def describe(filename: str, line: int) -> str:
     return f"{filename}:{line}" + (f": {code}" if code else "")
 
 
-def of_frame(frame: FrameType | None, above: str = "") -> str | None:
-    """The innermost line of the user's code at or above a frame, and below the first frame of the file `above`."""
+def frame_of_user(frame: FrameType | None, above: str = "") -> FrameType | None:
+    """The innermost frame of the user's code at or above a frame, and below the first frame of the file `above`."""
     while frame is not None and frame.f_code.co_filename != above:
         if is_users(frame.f_code.co_filename):
-            return describe(frame.f_code.co_filename, frame.f_lineno)
+            return frame
+        frame = frame.f_back
+    return None
+
+
+def of_frame(frame: FrameType | None, above: str = "") -> str | None:
+    """The line of that frame."""
+    found = frame_of_user(frame, above)
+    return describe(found.f_code.co_filename, found.f_lineno) if found is not None else None
+
+
+def module_of_frame(frame: FrameType | None, above: str = "") -> str | None:
+    """Of a model of PyTorch's own modules: the one that a frame belongs to, as it prints itself."""
+    while frame is not None and frame.f_code.co_filename != above:
+        module = frame.f_locals.get("self") if frame.f_code.co_filename.startswith(_MODULES) else None
+        if isinstance(module, torch.nn.Module) and not any(module.children()):
+            return f"the module {module!r}"
         frame = frame.f_back
     return None
 
@@ -48,7 +67,7 @@ def of_error(error: BaseException | None, below: str = "") -> str | None:
 
     `below` names a file of ours: only what it called counts, so that the call of slipway.export itself does not.
     """
-    found = None
+    found = module = None
     while error is not None:
         counts = not below
         step = error.__traceback__
@@ -57,9 +76,11 @@ def of_error(error: BaseException | None, below: str = "") -> str | None:
             counts = counts or filename == below
             if counts and is_users(filename):
                 found = describe(filename, step.tb_lineno)
+            elif counts and filename.startswith(_MODULES):
+                module = module_of_frame(step.tb_frame, below) or module
             step = step.tb_next
         error = error.__cause__ or error.__context__
-    return found
+    return found or module
 
 
 _SYMBOLIC = (
@@ -86,7 +107,15 @@ class Guards:
         self.symbols: dict[str, str] = {}  # of inputs' axes: "L['x'].size()[0]" to its symbol
 
     def find(self, symbol: str) -> str | None:
-        """The first line that needed to know something of this symbol."""
+        """The line that fixed this symbol, or one that is equal to it; else the first that needed to know of it."""
+        equal = {symbol}
+        pairs = [(re.fullmatch(r"(\w+) == (\w+)", condition), line) for condition, line in self.lines.items()]
+        pairs = [({m[1], m[2]}, line) for m, line in pairs if m]
+        for _ in pairs:
+            equal |= {s for both, _ in pairs if both & equal for s in both if not s.isdigit()}
+        for both, line in pairs:
+            if both & equal and any(s.isdigit() for s in both):
+                return line
         word = re.compile(rf"\b{re.escape(symbol)}\b")
         return next((line for condition, line in self.lines.items() if word.search(condition)), None)
 
@@ -103,7 +132,7 @@ def watch_guards(above: str) -> Iterator[Guards]:
     def log_guard(self, prefix, g, forcing_spec):
         guards.symbols.update((str(source), str(symbol)) for source, symbol in self.source_to_var.items())
         frame = sys._getframe(1)
-        line = of_frame(frame, above)
+        line = of_frame(frame, above) or module_of_frame(frame, above)
         if line is not None:
             condition = PythonPrinter().doprint(g)
             guards.lines.setdefault(condition, line)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from torch.export import ExportedProgram
 
 from .. import errors
 from ..session import InferenceSession
+from . import state
 from .arguments import Arguments, flatten_outputs
 from .axes import DynamicAxes, Sizes, grow
 from .capture import Captured
@@ -163,9 +166,26 @@ def compare(
     return found, gross
 
 
-def _call(module: torch.nn.Module, arguments: Arguments, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+def _call(
+    module: torch.nn.Module, arguments: Arguments, tensors: Sequence[torch.Tensor], captured: Captured
+) -> list[np.ndarray]:
     args, kwargs = arguments.call_with([t.clone() for t in tensors])
-    return flatten_outputs(module(*args, **kwargs)).tensors
+    with state.kept(module, captured.changed):
+        results = flatten_outputs(module(*args, **kwargs), set(captured.outputs.paths)).tensors
+        return [_to_array(t.clone() if captured.changed else t) for t in results]
+
+
+_DRAWS = re.compile(
+    r"aten::(rand|randn|randint|randperm|bernoulli|normal|multinomial|uniform|exponential|cauchy|geometric|log_normal"
+    r"|poisson|random)(_like|_functional)?_?$"
+)
+
+
+def _draws(program: ExportedProgram) -> bool:
+    """Whether the graph has random numbers: twice the same result may be chance."""
+    modules = [m for m in program.graph_module.modules() if isinstance(m, torch.fx.GraphModule)]
+    names = (getattr(n.target, "_schema", None) for m in modules for n in m.graph.nodes if n.op == "call_function")
+    return any(schema is not None and _DRAWS.match(schema.name) for schema in names)
 
 
 def verify(
@@ -202,15 +222,14 @@ def verify(
         run = Run({n: list(t.shape) for n, t in zip(arguments.names, tensors, strict=True)})
         report.runs.append(run)
         try:
-            wanted = [_to_array(t) for t in _call(module, arguments, tensors)]
+            wanted = _call(module, arguments, tensors, captured)
         except Exception as error:
             run.skipped = f"PyTorch itself refuses these sizes: {_first(error)}"
             continue
         if number == 0:
-            again = [_to_array(t) for t in _call(module, arguments, tensors)]
-            if not all(
-                np.array_equal(a, b, equal_nan=a.dtype.kind in "fc") for a, b in zip(wanted, again, strict=True)
-            ):
+            again = _call(module, arguments, tensors, captured)
+            same = all(np.array_equal(a, b, equal_nan=a.dtype.kind in "fc") for a, b in zip(wanted, again, strict=True))
+            if not same or _draws(captured.program):
                 run.skipped = "PyTorch's own results differ from call to call"
                 report.verification = "not compared: the model is random"
                 report.warnings.append("PyTorch gives other results on the same input each time: nothing was compared.")

@@ -39,8 +39,15 @@ void Unique(Call& c) {
   if (c.Has("dim")) attributes.Set("axis", int64_t{x.Axis(c.Int("dim"))});
   const auto out = c.AddMany("Unique", {x.id}, 4, std::move(attributes));
   c.Out(0, out[0]);
-  if (c.Wants(1)) c.Out(1, c.Has("dim") ? out[2] : c.Add("Reshape", {out[2], c.SizeVector(x.shape)}));
-  if (c.Wants(2)) c.Out(2, out[3]);
+  // What is not asked for, torch gives empty.
+  const auto given = [&](int i, std::string_view flag) {
+    return c.Bool(flag, false) || c.OutShape(i) != Exprs{Expr(0)};
+  };
+  if (c.Wants(1)) {
+    const bool flat = !given(1, "return_inverse");
+    c.Out(1, flat ? c.IntsConstant({}) : c.Has("dim") ? out[2] : c.Add("Reshape", {out[2], c.SizeVector(x.shape)}));
+  }
+  if (c.Wants(2)) c.Out(2, given(2, "return_counts") ? out[3] : c.IntsConstant({}));
 }
 
 /// Runs of equal neighbours, of all elements in their order.

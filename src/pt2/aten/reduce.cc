@@ -216,6 +216,8 @@ void CDist(Call& c) {
 
 constexpr Conversion kConversions[] = {
     {"aten._cdist_forward", CDist},
+    {"aten._is_all_true", Quantifier, "all"},
+    {"aten._is_any_true", Quantifier, "any"},
     {"aten.all", Quantifier, "all"},
     {"aten.amax", Extreme, "ReduceMax"},
     {"aten.amin", Extreme, "ReduceMin"},

@@ -228,6 +228,58 @@ void Diagonal(Call& c) {
   c.Out(c.Add("Gather", {c.Reshape(moved, shape, flat), at}, {{"axis", static_cast<int64_t>(flat.size()) - 1}}));
 }
 
+/// The base with other values on the diagonal of two axes.
+ValueId PutDiagonal(Call& c, const TensorRef& base, ValueId value) {
+  const int64_t offset = c.Int("offset", 0);
+  const int a = base.Axis(c.Int("dim1", 0)), b = base.Axis(c.Int("dim2", 1)), rank = base.rank();
+  std::vector<int64_t> perm, back(rank);
+  for (int i = 0; i < rank; ++i) {
+    if (i != a && i != b) perm.push_back(i);
+  }
+  perm.push_back(a);
+  perm.push_back(b);
+  for (int i = 0; i < rank; ++i) back[perm[i]] = i;
+  const auto range = [&](const Expr& size) {
+    return c.Add("Range", {c.SizeScalar(0), c.SizeScalar(size), c.SizeScalar(1)});
+  };
+  // Row i has element i + min(offset, 0), which stands in column i + offset.
+  const ValueId rows = range(base.shape[a]);
+  const ValueId on = c.Add(
+      "Equal", {c.Unsqueeze(c.Add("Add", {rows, c.SizeScalar(offset)}), {1}), c.Unsqueeze(range(base.shape[b]), {0})});
+  const ValueId last = c.Add("Sub", {c.Select(c.Add("Shape", {value}), 0, Expr(-1)), c.SizeScalar(1)});
+  const ValueId element = c.Add("Add", {rows, c.SizeScalar(std::min<int64_t>(offset, 0))});
+  const ValueId in = c.Add("Max", {c.Add("Min", {element, last}), c.SizeScalar(0)});
+  const ValueId values = c.Unsqueeze(c.Add("Gather", {value, in}, {{"axis", int64_t{rank} - 2}}), {rank - 1});
+  return c.Transpose(c.Add("Where", {on, values, c.Transpose(base.id, perm)}), back);
+}
+ValueId WriteDiagonal(Call& c, const TensorRef& base, ValueId value, int) { return PutDiagonal(c, base, value); }
+void DiagonalScatter(Call& c) {
+  const TensorRef x = First(c);
+  c.Out(PutDiagonal(c, x, c.Cast(c.Tensor("src").id, x.dtype)));
+}
+
+/// A number where all indices are equal; with `wrap` a tall matrix starts anew below its diagonal.
+void FillDiagonal(Call& c) {
+  const TensorRef x = First(c);
+  const bool wrap = x.rank() == 2 && c.Bool("wrap", false);
+  const auto places = [&](int axis) {
+    const ValueId range = c.Add("Range", {c.SizeScalar(0), c.SizeScalar(x.shape[axis]), c.SizeScalar(1)});
+    std::vector<int64_t> others;
+    for (int i = 0; i < x.rank(); ++i) {
+      if (i != axis) others.push_back(i);
+    }
+    return c.Unsqueeze(range, others);
+  };
+  ValueId rows = places(0);
+  if (wrap) rows = c.Add("Mod", {rows, c.SizeScalar(x.shape[1] + Expr(1))});
+  ValueId on = kNone;
+  for (int i = 1; i < x.rank(); ++i) {
+    const ValueId equal = c.Add("Equal", {rows, places(i)});
+    on = on == kNone ? equal : c.Add("And", {on, equal});
+  }
+  c.Out(c.Add("Where", {on, c.Use(c.Operand("fill_value"), x.dtype), x.id}));
+}
+
 /// A vector (or the last axis) onto the diagonal of a matrix.
 void DiagEmbed(Call& c) {
   const TensorRef x = First(c);
@@ -381,11 +433,13 @@ constexpr Conversion kConversions[] = {
     {"aten.channel_shuffle", ChannelShuffle},
     {"aten.diag", Diagonal, "diag"},
     {"aten.diag_embed", DiagEmbed},
-    {"aten.diagonal", Diagonal},
+    {"aten.diagonal", Diagonal, "", WriteDiagonal},
     {"aten.diagonal_copy", Diagonal},
+    {"aten.diagonal_scatter", DiagonalScatter},
     {"aten.expand", Expand, "", WriteExpand},
     {"aten.expand_as", Expand, "", WriteExpand},
     {"aten.expand_copy", Expand},
+    {"aten.fill_diagonal", FillDiagonal},
     {"aten.flatten", Reshape, "copies", WriteReshape},
     {"aten.flip", Flip},
     {"aten.fliplr", Flip, "lr"},
