@@ -346,8 +346,7 @@ std::string FindBatchNormalization(Asked& a) {
 }
 
 std::string FindAttention(Asked& a) {
-  if (a.lead != 1) return "a token attends to others of its request alone";
-  if (!a.Take(0) || !a.Take(1) || !a.Take(2)) return kNotRows;
+  if (a.lead != 1 || !a.Take(0) || !a.Take(1) || !a.Take(2)) return "a token attends to others of its request alone";
   for (size_t i = 3; i < a.node.inputs.size(); ++i) {
     if (!a.Has(i)) continue;
     const bool fits = i == 3 && (a.IsConstant(3) || a.RankOf(3) == 4) && a.TakeBroadcast(3, 4);
