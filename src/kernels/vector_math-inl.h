@@ -152,7 +152,8 @@ HWY_INLINE V Sigmoid(D d, V x) {
   return hn::Div(one, hn::Add(one, ExpFlush(d, hn::Neg(x))));
 }
 
-/// x sigmoid(u). What e^-u lacks in precision at its ends counts for nothing there, so that one step of reduction will do.
+/// x sigmoid(u). What e^-u lacks in precision at its ends counts for nothing there, so that one step of reduction will
+/// do.
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V Gated(D d, V x, V u) {
   const hn::RebindToSigned<D> di;
