@@ -257,9 +257,7 @@ def test_packing_at_load_or_later(tmp_path):
     weight = np.random.default_rng(0).standard_normal((2048, 2048), np.float32)
     nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
     path = tmp_path / "m.onnx"
-    path.write_bytes(
-        model(nodes, [tensor("x", (2, 2048))], [tensor("y", (2, 2048))], {"w": weight})
-    )
+    path.write_bytes(model(nodes, [tensor("x", (2, 2048))], [tensor("y", (2, 2048))], {"w": weight}))
 
     def held():
         return next(int(s.split()[1]) for s in open("/proc/self/status") if s.startswith("RssAnon")) // 1024
