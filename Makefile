@@ -19,7 +19,7 @@ export ORT_DISABLE_TELEMETRY := 1
 help:
 	@echo 'make setup    Debian packages where they are missing, and the Python environment $(VENV)'
 	@echo 'make build    the library, $(VENV)/bin/slipway, and the Python package in $(VENV)'
-	@echo 'make test     the C++ tests, once more under ASan and UBSan where input is read, and the Python tests'
+	@echo 'make test     the C++ tests, once more under ASan and UBSan where input is read, make guard, and the Python tests'
 	@echo 'make test-tsan  the tests of what threads share, under TSan'
 	@echo 'make demo     semantic search with MiniLM, from PyTorch to answers'
 	@echo 'make bench    Slipway beside onnxruntime and PyTorch on ten models: bench/results, and the table in README.md'
@@ -51,7 +51,7 @@ build: setup
 	ln -sf $(CURDIR)/build/release/python/_slipway*.so python/slipway/
 	echo $(CURDIR)/python > $$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/slipway.pth
 
-test: build test-asan
+test: build test-asan guard
 	ctest --test-dir build/release --no-tests=error --output-on-failure -j $$(nproc)
 	$(PYTHON) -m pytest
 

@@ -3,9 +3,10 @@
 python bench/guard.py [--record] [NAME ...]    half a minute; SLIPWAY_ISA=avx2 guards that instruction set
 
 Small models made on the spot run in both engines by turns in this process, on one thread. What counts is the median
-over rounds of the ratio within a round, and what falls is measured again, at more length, before it fails. Ratios are
-recorded in guard.json by Slipway's instruction set and the machine's, since onnxruntime uses the machine's; where
-there are none for those, the guard says so and passes. --record keeps what it measures.
+over rounds of the ratio within a round, and what falls is measured again, with new sessions and at more length, before
+it fails: where memory comes to lie alone makes a tenth. Ratios are recorded in guard.json by Slipway's instruction set
+and the kind of CPU, of which onnxruntime uses what there is; where there are none for those, the guard says so and
+passes. --record keeps the least of five.
 """
 
 import argparse
@@ -130,10 +131,13 @@ MODELS = (one_node, mlp, row, convolutions, mobile, attention, chain, softmax)
 
 
 def machine_key():
-    """Slipway's instruction set, and the machine's."""
-    flags = next((s for s in Path("/proc/cpuinfo").read_text().splitlines() if s.startswith("flags")), "").split()
+    """Slipway's instruction set, and the kind of CPU: its maker's name, family and model."""
+    lines = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
+    told = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    flags = told.get("flags", "").split()
     best = "avx3" if "avx512f" in flags else "avx2" if "avx2" in flags else "other"
-    return f"{os.environ.get('SLIPWAY_ISA') or best} on {best}"
+    kind = " ".join(told.get(k, "?") for k in ("vendor_id", "cpu family", "model"))
+    return f"{os.environ.get('SLIPWAY_ISA') or best} on {kind}"
 
 
 def sessions(build):
@@ -197,14 +201,16 @@ def main():
         print(f"no ratios are recorded for {key}: python bench/guard.py --record")
     fallen = []
     for build in builds:
-        name, calls = build.__name__, sessions(build)
-        ratio = measure(calls)
+        name = build.__name__
+        ratio = measure(sessions(build))
         if a.record:
-            recorded[name] = round(statistics.median([ratio, measure(calls), measure(calls)]), 3)
+            recorded[name] = round(min([ratio, *(measure(sessions(build)) for _ in range(4))]), 3)
             print(f"{name:14} {recorded[name]:.2f}x onnxruntime", flush=True)
             continue
         if name in recorded:
-            ratio = confirmed(ratio, recorded[name], lambda i, c=calls: measure(c, 2 * ROUNDS, (i + 1) * ROUND_SECONDS))
+            ratio = confirmed(
+                ratio, recorded[name], lambda i, b=build: measure(sessions(b), 2 * ROUNDS, (i + 1) * ROUND_SECONDS)
+            )
             if falls(ratio, recorded[name]):
                 fallen.append(name)
         was = f"recorded {recorded[name]:.2f}x" if name in recorded else "not recorded"

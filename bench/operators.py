@@ -1,6 +1,7 @@
 """Slipway beside onnxruntime on single operators: the least of many runs made in turns, one process.
 
-A turn is a pause, in which the other engine's threads stop spinning, one run that is not counted and four that are.
+A turn is a pause until no thread of the process spins any more (onnxruntime's do for 50 ms after a run, and would take
+a core from the other engine), one run that is not counted and four that are.
 
 python bench/operators.py [--threads N] [--rounds N] [NAME ...]      # NAME: part of a row's name
 """
@@ -184,11 +185,20 @@ def measure(case, threads, rounds):
     turns = ([], [])
     for _ in range(rounds):
         for run, least in zip(runs, turns, strict=True):
-            time.sleep(0.003)
+            rest()
             run()
             least.append(min(seconds(run) for _ in range(4)) * 1e6)
     ratios = [theirs / ours for ours, theirs in zip(*turns, strict=True)]
     return min(turns[0]), min(turns[1]), statistics.median(ratios)
+
+
+def rest(slice_seconds=0.025):
+    """Waits until the process uses no CPU; a slice is some ticks of the clock that counts what other threads use."""
+    while True:
+        before = time.process_time()
+        time.sleep(slice_seconds)
+        if time.process_time() - before < slice_seconds / 10:
+            return
 
 
 def seconds(run):

@@ -38,6 +38,16 @@ struct ModelInfo {
   std::map<std::string, std::string> metadata;
 };
 
+/// How Session::RunMany() runs requests of different sizes together.
+struct PackingInfo {
+  /// Tokens of all requests go through the model's products together, without padding. False: one request after
+  /// another.
+  bool packed = false;
+  std::string reason;  ///< why not; names the node
+  /// What reads tokens and yet runs request by request, as attention does: the node, and why.
+  std::vector<std::pair<std::string, std::string>> apart;
+};
+
 /// Values fed to a model, by name.
 using Inputs = std::vector<std::pair<std::string, Value>>;
 
@@ -63,6 +73,14 @@ class SLIPWAY_EXPORT Session {
   /// gives them. Throws Error(kInvalidArgument) where a name, type or shape does not fit.
   std::vector<Value> Run(const Inputs& inputs, std::span<const std::string> outputs = {},
                          const RunOptions& options = {}) const;
+
+  /// Runs several requests and gives each one's outputs, those that Run() would give it alone. Their sizes may differ:
+  /// where packing() says so they run together, each token once and none added, so that the time follows the tokens.
+  /// Throws as Run() does, the message saying which request it is about, counted from 0.
+  std::vector<std::vector<Value>> RunMany(std::span<const Inputs> requests, std::span<const std::string> outputs = {},
+                                          const RunOptions& options = {}) const;
+  /// How RunMany() runs this model; found out when first asked for.
+  const PackingInfo& packing() const;
 
   /// Bytes that a run with these inputs' shapes needs for intermediate values: the plan's arena.
   size_t ArenaBytes(const Inputs& inputs) const;

@@ -11,7 +11,7 @@ PyTorch models become ONNX models with slipway.export, in the way of torch.onnx.
 
 from typing import TYPE_CHECKING, Any
 
-from ._slipway import ModelMetadata, NodeArg, RunOptions
+from ._slipway import ModelMetadata, NodeArg, Packing, RunOptions
 from .convert import convert_opset
 from .errors import Error
 from .session import (
@@ -36,6 +36,7 @@ __all__ = [
     "InferenceSession",
     "ModelMetadata",
     "NodeArg",
+    "Packing",
     "RunOptions",
     "SessionOptions",
     "compile_model",

@@ -38,6 +38,19 @@ class ModelMetadata:
     @property
     def custom_metadata_map(self) -> dict[str, str]: ...
 
+class Packing:
+    """How InferenceSession.run_many runs requests of different sizes together."""
+
+    @property
+    def packed(self) -> bool:
+        """True where tokens of all requests go through the products together; else requests run in turn."""
+    @property
+    def reason(self) -> str:
+        """Why requests run in turn, with the node's name; '' where they do not."""
+    @property
+    def apart(self) -> list[tuple[str, str]]:
+        """What reads tokens and yet runs request by request: (node, why) pairs."""
+
 class RunOptions:
     """How one run is done; pass it to InferenceSession.run."""
 
@@ -75,6 +88,15 @@ class NativeSession:
         options: RunOptions | None = None,
         profile: list | None = None,
     ) -> list[Any]: ...
+    def run_many(
+        self,
+        names: Sequence[str] | None,
+        feeds: Sequence[dict[str, Any]],
+        options: RunOptions | None = None,
+        profile: list | None = None,
+    ) -> list[list[Any]]: ...
+    @property
+    def packing(self) -> Packing: ...
 
 def convert_file(model: str, path: str, opset: int) -> None: ...
 def convert_file_to_bytes(model: str, opset: int) -> bytes: ...

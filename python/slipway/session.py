@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from . import _slipway
-from ._slipway import ModelMetadata, NodeArg, RunOptions
+from ._slipway import ModelMetadata, NodeArg, Packing, RunOptions
 from .errors import InvalidArgument
 
 
@@ -148,6 +148,25 @@ class InferenceSession:
     ) -> list[Any]:
         """Runs the model on arrays by input name; gives the outputs named, or all for None, as NumPy arrays."""
         return self._run(output_names or None, input_feed, run_options)
+
+    def run_many(
+        self,
+        output_names: Sequence[str] | None,
+        input_feeds: Sequence[Mapping[str, Any]],
+        run_options: RunOptions | None = None,
+    ) -> list[list[Any]]:
+        """Runs several requests, each a mapping as `run` takes it; gives for each what `run` would give it alone.
+
+        Requests need not be of one size, and should not be padded: where `packing` says that the model allows it, their
+        tokens go through its products together, and what looks across tokens, as attention does, sees one request at
+        a time. An error says which request it is about, counted from 0.
+        """
+        return self._native.run_many(output_names or None, input_feeds, run_options)
+
+    @property
+    def packing(self) -> Packing:
+        """Whether `run_many` runs requests of different sizes together, and if not why; found out when first asked."""
+        return self._native.packing
 
     def get_inputs(self) -> list[NodeArg]:
         """The inputs that a run must be given, in the file's order."""

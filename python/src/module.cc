@@ -58,6 +58,11 @@ std::vector<std::string> ReadNames(nb::handle names) {
   return nb::cast<std::vector<std::string>>(names);
 }
 
+void AddTimes(const std::vector<NodeTime>& times, nb::handle profile) {
+  for (const NodeTime& t : times)
+    nb::borrow<nb::list>(profile).append(nb::make_tuple(t.name, t.op_type, t.nanoseconds));
+}
+
 nb::list Run(const Session& session, nb::handle names, nb::dict feed, const Options* options, nb::handle profile) {
   const Inputs inputs = ReadFeed(feed);
   const std::vector<std::string> wanted = ReadNames(names);
@@ -70,10 +75,52 @@ nb::list Run(const Session& session, nb::handle names, nb::dict feed, const Opti
     nb::gil_scoped_release release;
     outputs = session.Run(inputs, wanted, run);
   }
-  for (const NodeTime& t : times)
-    nb::borrow<nb::list>(profile).append(nb::make_tuple(t.name, t.op_type, t.nanoseconds));
+  AddTimes(times, profile);
   nb::list out;
   for (const Value& value : outputs) out.append(ToPython(value));
+  return out;
+}
+
+nb::list RunMany(const Session& session, nb::handle names, nb::handle feeds, const Options* options,
+                 nb::handle profile) {
+  std::vector<Inputs> requests;
+  for (nb::handle feed : feeds) {
+    try {
+      if (!nb::isinstance<nb::dict>(feed))
+        throw Error(Code::kInvalidArgument, "a request is a dict of arrays by input");
+      requests.push_back(ReadFeed(nb::borrow<nb::dict>(feed)));
+    } catch (const Error& e) {
+      throw Error(e.code(), "request " + std::to_string(requests.size()) + ": " + e.what());
+    }
+  }
+  const std::vector<std::string> wanted = ReadNames(names);
+  RunOptions run;
+  if (options) run.terminate = &options->terminate;
+  std::vector<NodeTime> times;
+  if (!profile.is_none()) run.profile = &times;
+  std::vector<std::vector<Value>> answers;
+  {
+    nb::gil_scoped_release release;
+    answers = session.RunMany(requests, wanted, run);
+  }
+  AddTimes(times, profile);
+  nb::list out;
+  for (const std::vector<Value>& answer : answers) {
+    nb::list values;
+    for (const Value& value : answer) values.append(ToPython(value));
+    out.append(std::move(values));
+  }
+  return out;
+}
+
+const PackingInfo& PackingOf(const Session& session) {
+  nb::gil_scoped_release release;
+  return session.packing();
+}
+
+nb::list Apart(const PackingInfo& info) {
+  nb::list out;
+  for (const auto& [node, why] : info.apart) out.append(nb::make_tuple(node, why));
   return out;
 }
 
@@ -173,6 +220,17 @@ NB_MODULE(_slipway, m) {
       .def_ro("opsets", &ModelInfo::opsets, "Opset versions by domain, as the file has them.")
       .def_ro("custom_metadata_map", &ModelInfo::metadata);
 
+  nb::class_<PackingInfo>(m, "Packing", "How InferenceSession.run_many runs requests of different sizes together.")
+      .def_ro("packed", &PackingInfo::packed,
+              "True where tokens of all requests go through the products together; else requests run in turn.")
+      .def_ro("reason", &PackingInfo::reason, "Why requests run in turn, with the node's name; '' where they do not.")
+      .def_prop_ro("apart", &Apart, "What reads tokens and yet runs request by request: (node, why) pairs.")
+      .def("__repr__", [](const PackingInfo& p) {
+        return p.packed
+                   ? "Packing(packed=True, apart=" + nb::cast<std::string>(nb::repr(Apart(p))) + ")"
+                   : "Packing(packed=False, reason=" + nb::cast<std::string>(nb::repr(nb::str(p.reason.c_str()))) + ")";
+      });
+
   m.def("convert_file", &ConvertModelFile, "model"_a, "path"_a, "opset"_a);
   m.def("convert_file_to_bytes", &ConvertModelToBytes, "model"_a, "opset"_a);
   m.def("convert_bytes", &ConvertModelBytes, "model"_a, "opset"_a);
@@ -210,6 +268,9 @@ NB_MODULE(_slipway, m) {
       .def("describe", &Session::Describe)
       .def(
           "arena_bytes", [](const Session& s, nb::dict feed) { return s.ArenaBytes(ReadFeed(feed)); }, "feed"_a)
+      .def_prop_ro("packing", &PackingOf, nb::rv_policy::reference_internal)
+      .def("run_many", &RunMany, "names"_a.none(), "feeds"_a, "options"_a.none() = nb::none(),
+           "profile"_a.none() = nb::none())
       .def("run", &Run, "names"_a.none(), "feed"_a, "options"_a.none() = nb::none(), "profile"_a.none() = nb::none());
 }
 

@@ -25,6 +25,8 @@ double Original(const ResizeAxis& a, double x) {
       return a.out > 1 ? x * (in - 1) / (Length(a) - 1) : 0;
     case CoordinateMode::kAsymmetric:
       return x / a.scale;
+    case CoordinateMode::kHalfPixelForNearest:
+      return (x + 0.5) / a.scale;
     default:
       return a.out > 1 ? a.start * (in - 1) + x * (a.end - a.start) * (in - 1) / (out - 1)
                        : 0.5 * (a.start + a.end) * (in - 1);

@@ -12,6 +12,7 @@ enum class CoordinateMode {
   kPytorchHalfPixel,
   kAlignCorners,
   kAsymmetric,
+  kHalfPixelForNearest,
   kCropAndResize
 };
 enum class NearestMode { kPreferFloor, kPreferCeil, kFloor, kCeil };

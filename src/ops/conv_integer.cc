@@ -1,17 +1,13 @@
 #include "ops/conv_shape.h"
 #include "ops/epilogue.h"
 #include "ops/int_conv.h"
+#include "ops/one_number.h"
 #include "ops/shape_math.h"
 
 namespace slipway {
 namespace {
 
 constexpr TypeSet kBytes = {DType::kInt8, DType::kUint8};
-
-void ExpectOne(const InferContext& c, int i) {
-  if (c.Has(i) && c.HasRank(i) && Product(c.Shape(i), 0, c.Shape(i).rank()).Differs(Dim(1)))
-    c.Fail("{} has shape {}, but must be one number.", c.InputName(i), c.Shape(i).ToString());
-}
 
 /// One number, or one for each output channel of the weights.
 void ExpectPerChannel(const InferContext& c, int i, int w) {

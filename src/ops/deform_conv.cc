@@ -132,7 +132,7 @@ struct DeformConv {
     c.threads().ParallelFor(offset_group * taps, 1, [&](int64_t begin, int64_t end) {
       Taps<T> point(int64_t{1} << axes);
       constexpr int64_t kPoints = 512;
-      TapBlock<T> block(kPoints, int64_t{1} << axes);
+      TapBlock<T> block(kPoints, int64_t{1} << axes, in.Back(0));
       for (int64_t row = begin; row < end; ++row) {
         const int64_t g = row / taps, tap = row % taps;
         const T* offset = c.In(2).data<T>() + (n * offset_group * taps + row) * axes * places;
@@ -145,10 +145,14 @@ struct DeformConv {
         }
         for (int64_t first = 0; first < places; first += kPoints) {
           const int64_t count = std::min(kPoints, places - first);
+          block.Clear();
           for (int64_t p = first; p < first + count; ++p) {
+            const auto at = [&](int i) {
+              return static_cast<T>(base[i * places + p] + shift[i]) + offset[i * places + p];
+            };
+            if (axes == 2 && block.SetSquare(p - first, in[2], at(0), at(1))) continue;
             point.Start();
-            for (int i = 0; i < axes; ++i)
-              point.AddLinear(in[i + 2], static_cast<T>(base[i * places + p] + shift[i]) + offset[i * places + p]);
+            for (int i = 0; i < axes; ++i) point.AddLinear(in[i + 2], at(i));
             point.Finish();
             block.Set(p - first, point);
           }

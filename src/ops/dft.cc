@@ -88,7 +88,10 @@ struct DFT {
   void Run(RunContext& c) const {
     if (c.Out(0).size() == 0) return;
     const Shape& in = c.In(0).shape();
-    const int axis = ModAxis(c.Has(2) ? *c.In(2).data<int64_t>() : -2, in.rank());
+    const int64_t given = c.Has(2) ? *c.In(2).data<int64_t>() : -2;
+    if (given < -in.rank() || given >= in.rank() - 1 || given == -1)
+      c.Fail("axis is {}, but must be one of {} before that of real and imaginary parts.", given, in.rank() - 1);
+    const int axis = ModAxis(given, in.rank());
     int64_t n = c.Out(0).shape()[axis];
     if (onesided && !inverse) n = c.Has(1) ? ToInts(c.In(1))[0] : in[axis];
     VisitFloat(c.In(0).dtype(), [&]<class T>() {

@@ -48,7 +48,9 @@ void RunLate(RunContext& c, const Op& op) {
   op.Infer(infer);
   const OpDef* def = FindOp(c.node->domain, c.node->op_type);
   if (def->alias && c.InValue(0).is_tensor()) {
-    c.SetOut(0, c.In(0).Reshaped(*infer.out_types[0].shape.Concrete()));
+    std::optional<Shape> shape = infer.out_types[0].shape.Concrete();
+    if (!shape) c.Fail("the inputs do not tell its shape.");
+    c.SetOut(0, c.In(0).Reshaped(*std::move(shape)));
     return;
   }
   for (size_t i = 0; i < c.out.size(); ++i) {

@@ -58,6 +58,7 @@ const std::vector<Group>& Groups() {
         "LeakyRelu",
         "Log",
         "LogSoftmax",
+        "MatMulBnb4",
         "MatMulNBits",
         "Max",
         "MaxPool",

@@ -4,6 +4,21 @@
 #include "ops/shape_math.h"
 
 namespace slipway {
+namespace {
+
+/// Whether all n places are from 0 to size - 1. Only signs are looked at: a loop without comparisons becomes SIMD on
+/// every CPU.
+template <class I>
+bool AllWithin(const I* places, int64_t n, int64_t size) {
+  using U = std::make_unsigned_t<I>;
+  if (size > static_cast<int64_t>(std::numeric_limits<I>::max())) return false;
+  const U last = static_cast<U>(size) - 1;
+  U seen = 0;
+  for (int64_t i = 0; i < n; ++i) seen |= static_cast<U>(places[i]) | (last - static_cast<U>(places[i]));
+  return static_cast<I>(seen) >= 0;
+}
+
+}  // namespace
 
 /// y[..., i, ...] = x[..., indices[..., i, ...], ...] along an axis. ONNX GatherElements, since 13.
 struct GatherElements {
@@ -45,6 +60,16 @@ struct GatherElements {
               kernels::ForEachOffset<1>(rows, begin, end, [&](int64_t row, const std::array<int64_t, 1>& base) {
                 const I* places = index + row * columns;
                 if (size == 0) CheckedIndex(c, places[0], size);
+                const T* line = from + base[0];
+                T* out = to + row * columns;
+                if (AllWithin(places, columns, size)) {
+                  if (at == rank - 1) {
+                    for (int64_t j = 0; j < columns; ++j) out[j] = line[places[j]];
+                  } else {
+                    for (int64_t j = 0; j < columns; ++j) out[j] = line[places[j] * step + j];
+                  }
+                  return;
+                }
                 bool outside = false;
                 // What is outside reads the first element, and is told of afterwards: no branch in the loop.
                 const auto index_of = [&](int64_t j) {
@@ -53,8 +78,6 @@ struct GatherElements {
                   outside |= past;
                   return past ? 0 : i;
                 };
-                const T* line = from + base[0];
-                T* out = to + row * columns;
                 if (at == rank - 1) {
                   for (int64_t j = 0; j < columns; ++j) out[j] = line[index_of(j)];
                 } else {

@@ -129,13 +129,18 @@ struct GridSample {
     const int64_t axes = shape.rank() - 2, channels = shape[1], image = shape.SizeFrom(2), points = out.SizeFrom(2);
     const int64_t size = std::clamp<int64_t>(points / (4 * c.threads().count()), 32, 2048);
     const int64_t blocks = (points + size - 1) / size;
+    const bool flat = mode == SampleMode::kLinear && axes == 2;
     c.threads().ParallelFor(shape[0] * blocks, 1, [&](int64_t begin, int64_t end) {
       Taps<T> taps(most);
-      TapBlock<T> block(size, most);
+      TapBlock<T> block(size, most, shape.Back(0));
       for (int64_t b = begin; b < end; ++b) {
         const int64_t n = b / blocks, first = b % blocks * size, count = std::min(size, points - first);
+        block.Clear();
         for (int64_t p = 0; p < count; ++p) {
-          Find(shape, c.In(1).data<G>() + (n * points + first + p) * axes, taps);
+          const G* where = c.In(1).data<G>() + (n * points + first + p) * axes;
+          const auto at = [&](int axis) { return Place(static_cast<T>(where[3 - axis]), shape[axis]); };
+          if (flat && block.SetSquare(p, shape[2], at(2), at(3))) continue;
+          Find(shape, where, taps);
           block.Set(p, taps);
         }
         for (int64_t k = n * channels; k < (n + 1) * channels; ++k)
@@ -164,6 +169,13 @@ struct GridSample {
     }
   }
 
+  /// Where [-1, 1] is on an axis of `size` pixels.
+  template <class C>
+  C Place(C place, int64_t size) const {
+    const auto length = static_cast<C>(size);
+    return align_corners ? (place + 1) / 2 * (length - 1) : ((place + 1) * length - 1) / 2;
+  }
+
   template <class G, class C>
   void Find(const Shape& shape, const G* where, Taps<C>& taps) const {
     taps.Start();
@@ -171,8 +183,7 @@ struct GridSample {
       const int64_t size = shape[axis];
       const auto length = static_cast<C>(size);
       const C low = align_corners ? C(0) : C(-0.5), high = align_corners ? length - 1 : length - C(0.5);
-      const C place = static_cast<C>(where[shape.rank() - 1 - axis]);
-      C x = align_corners ? (place + 1) / 2 * (length - 1) : ((place + 1) * length - 1) / 2;
+      C x = Place(static_cast<C>(where[shape.rank() - 1 - axis]), size);
       if (mode == SampleMode::kNearest) x = std::nearbyint(x);
       if (x < low || x > high) {
         // Cubic weights go with the place outside; it is their taps that stay at the border, as in PyTorch.

@@ -1,4 +1,5 @@
 #include "ops/control_flow.h"
+#include "ops/one_number.h"
 
 namespace slipway {
 
@@ -13,6 +14,7 @@ struct If {
   }
   void Infer(InferContext& c) const {
     c.ExpectElem(0, {DType::kBool});
+    ExpectOne(c, 0);
     const auto yes = Types(c, *then_branch, "then_branch"), no = Types(c, *else_branch, "else_branch");
     const Tensor* known = c.Constant(0);
     for (int i = 0; i < c.num_outputs(); ++i) {

@@ -37,6 +37,8 @@ std::string InferContext::InputName(int i) const {
 
 std::optional<SymbolicInts> InferContext::Ints(int i) const {
   if (!Has(i)) return std::nullopt;
+  if (HasRank(i) && Shape(i).rank() > 1)
+    Fail("{} has shape {}, but must be a list.", InputName(i), Shape(i).ToString());
   if (in_ints[i]) return *in_ints[i];
   const Tensor* t = in_constants[i];
   if (!t || t->shape().rank() > 1 || !t->raw()) return std::nullopt;

@@ -30,7 +30,7 @@ void IntProduct::CheckPerLine(const InferContext& c, int i, int operand, bool ro
   if (!c.Has(i) || !c.HasRank(i) || !c.HasRank(operand)) return;
   const SymbolicShape &z = c.Shape(i), &x = c.Shape(operand);
   const Dim count = Product(z, 0, z.rank());
-  if (z.rank() == 0 || count == Dim(1) || !count.is_const()) return;
+  if (x.rank() == 0 || z.rank() == 0 || count == Dim(1) || !count.is_const()) return;
   const Dim line = x.rank() == 1 ? Dim(1) : x[x.rank() - (rows ? 2 : 1)];
   const Dim lines = x.rank() == 1 ? Dim(1) : Product(x, 0, x.rank() - 2) * line;
   if (count.Differs(line) && count.Differs(lines))

@@ -1,5 +1,6 @@
 #include "kernels/copy/strided_copy.h"
 #include "ops/control_flow.h"
+#include "ops/one_number.h"
 
 namespace slipway {
 
@@ -25,6 +26,7 @@ struct Loop {
     }
     if (c.Has(0)) c.ExpectElem(0, {DType::kInt64});
     if (c.Has(1)) c.ExpectElem(1, {DType::kBool});
+    for (const int i : {0, 1}) ExpectOne(c, i);
     std::vector<Type> types = {Type::TensorOf(DType::kInt64, SymbolicShape(Shape{})),
                                Type::TensorOf(DType::kBool, SymbolicShape(Shape{}))};
     for (int i = 0; i < carried; ++i) types.push_back(WithoutSizes(c.In(i + 2)));

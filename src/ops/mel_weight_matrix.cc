@@ -3,6 +3,7 @@
 
 #include "core/dtype_visit.h"
 #include "ops/in_float.h"
+#include "ops/one_number.h"
 #include "ops/shape_math.h"
 
 namespace slipway {
@@ -18,8 +19,7 @@ struct MelWeightMatrix {
     if (!kNumericTypes.Has(elem)) c.Fail("attribute 'output_datatype' is {}, but must be one of numbers.", Name(elem));
     for (int i = 0; i < 5; ++i) {
       c.ExpectElem(i, i < 3 ? kIndexTypes : kFloatTypes);
-      const auto shape = c.HasRank(i) ? c.Shape(i).Concrete() : std::nullopt;
-      if (shape && shape->size() != 1) c.Fail("{} must be one number.", c.InputName(i));
+      ExpectOne(c, i);
     }
     const auto bins = ConstInt(c, 0), length = ConstInt(c, 1), rate = ConstInt(c, 2);
     for (const auto& n : {bins, length, rate}) {

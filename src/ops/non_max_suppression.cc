@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "ops/indexing.h"
+#include "ops/one_number.h"
 #include "ops/shape_math.h"
 
 namespace slipway {
@@ -78,8 +79,7 @@ struct NonMaxSuppression {
     for (int i = 2; i < 5; ++i) {
       if (!c.Has(i)) continue;
       c.ExpectElem(i, {i == 2 ? DType::kInt64 : DType::kFloat});
-      const auto n = c.HasRank(i) ? c.Shape(i).Concrete() : std::nullopt;
-      if (n && n->size() != 1) c.Fail("{} must be one number, but has shape {}.", c.InputName(i), n->ToString());
+      ExpectOne(c, i);
     }
     if (c.HasRank(0) && c.HasRank(1)) {
       const SymbolicShape &boxes = c.Shape(0), &scores = c.Shape(1);

@@ -2,6 +2,7 @@
 
 #include "core/dtype_visit.h"
 #include "kernels/copy/strided_copy.h"
+#include "ops/one_number.h"
 #include "ops/shape_math.h"
 
 namespace slipway {
@@ -40,6 +41,7 @@ struct OneHot {
 
   void Infer(InferContext& c) const {
     c.ExpectElem(1, kOneHotTypes);
+    ExpectOne(c, 1);
     c.ExpectRank(2, 1, 1);
     if (c.HasRank(2) && c.Shape(2)[0].Differs(2))
       c.Fail("values must be [off, on], but has shape {}.", c.Shape(2).ToString());

@@ -56,6 +56,14 @@ std::unique_ptr<Op> MakeOp(const Graph& graph, const Node& node) {
   }
   CheckCount(graph, node, "input", node.inputs.size(), def->min_inputs, def->max_inputs);
   CheckCount(graph, node, "output", node.outputs.size(), def->min_outputs, def->max_outputs);
+  // Of ONNX's operators Loop alone counts inputs that may be left out; others leave out what comes after.
+  const bool counts_needed = node.domain.starts_with("ai.onnx") || (node.domain.empty() && node.op_type != "Loop");
+  for (int i = 0; counts_needed && i < def->min_inputs; ++i) {
+    if (node.input(i) == kNone) {
+      throw Error(Code::kBadGraph,
+                  fmt::format("{}: input {} is left out, but the operator needs it.", node.Describe(graph), i));
+    }
+  }
   try {
     return def->make(node);
   } catch (const Error& e) {

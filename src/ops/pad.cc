@@ -3,6 +3,7 @@
 
 #include "kernels/copy/strided_copy.h"
 #include "ops/indexing.h"
+#include "ops/one_number.h"
 #include "ops/shape_math.h"
 
 namespace slipway {
@@ -46,7 +47,7 @@ struct Pad {
     const SymbolicShape& x = c.Shape(0);
     const auto pads = c.Ints(1);
     const auto axes = c.Has(3) ? c.ConstInts(3) : std::optional(AllAxes(x.rank()));
-    if (!pads || !axes) return c.Out(0, c.Elem(0), SymbolicShape::OfRank(x.rank()));
+    if (!pads || !axes) return c.Out(0, c.Elem(0), ToldByData(x.rank()));
     if (pads->size() != 2 * axes->size())
       c.Fail("pads has {} elements, but {} axes want {}.", pads->size(), axes->size(), 2 * axes->size());
     const auto unique = UniqueAxes(c, *axes, x.rank());

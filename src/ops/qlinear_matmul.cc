@@ -4,6 +4,7 @@
 #include "ops/in_float.h"
 #include "ops/indexing.h"
 #include "ops/int_product.h"
+#include "ops/one_number.h"
 #include "ops/shape_math.h"
 
 namespace slipway {
@@ -63,10 +64,7 @@ struct QLinearMatMul {
     c.ExpectSameElem(6, 1);
     for (const int i : {1, 2}) IntProduct::CheckPerLine(c, i, 0, true);
     for (const int i : {4, 5}) IntProduct::CheckPerLine(c, i, 3, false);
-    for (const int i : {6, 7}) {
-      if (c.HasRank(i) && Product(c.Shape(i), 0, c.Shape(i).rank()).Differs(Dim(1)))
-        c.Fail("{} has shape {}, but must be one number.", c.InputName(i), c.Shape(i).ToString());
-    }
+    for (const int i : {6, 7}) ExpectOne(c, i);
     c.Out(0, c.Elem(7), ProductShape(c, 0, 3));
   }
   bool Prepack(int input, const InferContext& c, const kernels::Packing& packing) {

@@ -7,6 +7,7 @@
 
 #include "core/dtype_visit.h"
 #include "ops/in_float.h"
+#include "ops/one_number.h"
 #include "ops/shape_math.h"
 
 namespace slipway {
@@ -147,6 +148,7 @@ struct Dropout {
     return {.seed = a.Has("seed") ? std::optional<double>(static_cast<double>(a.Int("seed", 0))) : std::nullopt};
   }
   void Infer(InferContext& c) const {
+    for (const int i : {1, 2}) ExpectOne(c, i);
     InferSameAsFirst(c);
     c.Out(1, DType::kBool, c.Shape(0));
   }

@@ -1,6 +1,7 @@
 #include <cmath>
 
 #include "core/dtype_visit.h"
+#include "ops/one_number.h"
 #include "ops/shape_math.h"
 
 namespace slipway {
@@ -41,12 +42,9 @@ struct Range {
     for (int i = 0; i < 3; ++i) {
       c.ExpectElem(i, kRangeTypes);
       c.ExpectSameElem(i, 0);
+      ExpectOne(c, i);
     }
     const Tensor* in[3] = {c.Constant(0), c.Constant(1), c.Constant(2)};
-    for (int i = 0; i < 3; ++i) {
-      if (in[i] && in[i]->size() != 1)
-        c.Fail("{} must be a scalar, but has shape {}.", c.InputName(i), in[i]->shape().ToString());
-    }
     if (in[0] && in[1] && in[2]) {
       VisitNumeric(c.Elem(0), [&]<class T>() {
         const T start = *in[0]->data<T>(), limit = *in[1]->data<T>(), delta = *in[2]->data<T>();

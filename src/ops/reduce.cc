@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "ops/arithmetic.h"
+#include "ops/one_number.h"
 
 namespace slipway {
 namespace {
@@ -93,7 +94,7 @@ struct Reduce {
     }
     const bool known = !c.Has(1) || c.ConstInts(1).has_value();
     if (!c.HasRank(0) || !known) {
-      return c.Out(0, c.Elem(0), keep && c.HasRank(0) ? SymbolicShape::OfRank(c.Shape(0).rank()) : SymbolicShape());
+      return c.Out(0, c.Elem(0), keep && c.HasRank(0) ? ToldByData(c.Shape(0).rank()) : SymbolicShape());
     }
     const int rank = c.Shape(0).rank();
     const std::vector<int64_t> axes = c.Has(1) ? UniqueAxes(c, *c.ConstInts(1), rank) : std::vector<int64_t>();
@@ -116,7 +117,10 @@ struct Reduce {
     const int rank = x.shape().rank();
     std::vector<int64_t> given, axes;
     if (c.Has(1)) {
-      for (int64_t a : c.In(1).span<int64_t>()) given.push_back(ModAxis(a, rank));
+      for (int64_t a : c.In(1).span<int64_t>()) {
+        if (a < -rank || a >= rank) c.Fail("an axis is {}, but must lie in [{}, {}].", a, -rank, rank - 1);
+        given.push_back(ModAxis(a, rank));
+      }
     }
     const std::vector<bool> reduced = Reduced(given, rank);
     for (int i = 0; i < rank; ++i) {

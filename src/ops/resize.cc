@@ -27,6 +27,19 @@ E Named(const Attributes& a, const char* attribute, const char* otherwise,
   throw Error(Code::kBadGraph, fmt::format("{} is '{}', which is not one of the known ones.", attribute, name));
 }
 
+/// The nearest T; of integers the last one where x is outside of their range.
+template <class T, class V>
+T Rounded(V x) {
+  if constexpr (std::is_same_v<T, bool> || !std::is_integral_v<T>) {
+    return T(x);
+  } else {
+    if (x != x) return 0;
+    constexpr auto kLowest = static_cast<double>(std::numeric_limits<T>::min());
+    return static_cast<T>(std::clamp<double>(std::nearbyint(x), kLowest,
+                                             std::nextafter(std::ldexp(1.0, std::numeric_limits<T>::digits), 0)));
+  }
+}
+
 enum class Aspect { kStretch, kNotLarger, kNotSmaller };
 
 }  // namespace
@@ -46,6 +59,7 @@ struct Resize {
                                                   {"pytorch_half_pixel", CoordinateMode::kPytorchHalfPixel},
                                                   {"align_corners", CoordinateMode::kAlignCorners},
                                                   {"asymmetric", CoordinateMode::kAsymmetric},
+                                                  {"tf_half_pixel_for_nn", CoordinateMode::kHalfPixelForNearest},
                                                   {"tf_crop_and_resize", CoordinateMode::kCropAndResize}});
     op.rules.filter = Named<ResizeFilter>(
         a, "mode", "nearest",
@@ -67,7 +81,8 @@ struct Resize {
   }
 
   void Infer(InferContext& c) const {
-    if (rules.filter != ResizeFilter::kNearest) c.ExpectElem(0, kNumericTypes);
+    const TypeSet complex = {DType::kComplex64, DType::kComplex128};
+    if (rules.filter != ResizeFilter::kNearest) c.ExpectElem(0, kNumericTypes | complex);
     const bool by_scales = Given(c, 2), by_sizes = Given(c, 3);
     if (by_scales == by_sizes) c.Fail("needs either scales or sizes.");
     if (by_scales && aspect != Aspect::kStretch) c.Fail("attribute 'keep_aspect_ratio_policy' goes with sizes only.");
@@ -115,11 +130,15 @@ struct Resize {
     const std::vector<ResizeTaps> taps = AllTaps(c);
     if (rules.filter == ResizeFilter::kNearest) {
       VisitBySize(x.dtype(), [&]<class T>() { RunNearest<T>(c, taps); });
+    } else if (x.dtype() == DType::kComplex64) {
+      RunComplex<float>(c, taps);
+    } else if (x.dtype() == DType::kComplex128) {
+      RunComplex<double>(c, taps);
     } else {
-      VisitNumeric(x.dtype(), [&]<class T>() { RunFilter<T>(c, taps); });
+      VisitNumeric(x.dtype(), [&]<class T>() { RunFilter<T>(x, y, taps, c.threads()); });
     }
     if (rules.coordinates == CoordinateMode::kCropAndResize) {
-      VisitNumeric(x.dtype(), [&]<class T>() { Extrapolate(taps, y.shape(), y.data<T>()); });
+      VisitAll(x.dtype(), [&]<class T>() { Extrapolate(taps, y.shape(), y.data<T>()); });
     }
   }
 
@@ -228,16 +247,16 @@ struct Resize {
   }
 
   /// Images of which only height and width change: each on its own, through rows that stay in the cache.
-  static void RunImages(RunContext& c, const std::vector<ResizeTaps>& taps) {
-    const Shape &x = c.In(0).shape(), &y = c.Out(0).shape();
+  static void RunImages(const Tensor& in, Tensor& out, const std::vector<ResizeTaps>& taps, const Threads& threads) {
+    const Shape &x = in.shape(), &y = out.shape();
     const int rank = x.rank();
     const int64_t h = x[rank - 2], w = x[rank - 1], out_h = y[rank - 2], out_w = y[rank - 1];
     const ResizeTaps &down = taps[rank - 2], &across = taps[rank - 1];
-    c.threads().ParallelFor(x.SizeTo(rank - 2), 1, [&](int64_t begin, int64_t end) {
+    threads.ParallelFor(x.SizeTo(rank - 2), 1, [&](int64_t begin, int64_t end) {
       std::vector<float> wide(h * out_w);
       for (int64_t image = begin; image < end; ++image) {
-        const float* from = c.In(0).data<float>() + image * h * w;
-        float* to = c.Out(0).data<float>() + image * out_h * out_w;
+        const float* from = in.data<float>() + image * h * w;
+        float* to = out.data<float>() + image * out_h * out_w;
         for (int64_t row = 0; row < h; ++row) ResizeRow(across, from + row * w, wide.data() + row * out_w, out_w);
         for (int64_t row = 0; row < out_h; ++row, to += out_w) {
           std::fill_n(to, out_w, 0.0f);
@@ -260,16 +279,29 @@ struct Resize {
     }
   }
 
-  /// One axis after the other, innermost first, through tensors of float (double for double).
+  /// Real and imaginary parts are numbers side by side.
   template <class T>
-  static void RunFilter(RunContext& c, const std::vector<ResizeTaps>& taps) {
-    using V = std::conditional_t<std::is_same_v<T, double>, double, float>;
-    const Tensor& x = c.In(0);
+  static void RunComplex(RunContext& c, std::vector<ResizeTaps> taps) {
+    const auto parts = [](const Tensor& t) {
+      std::vector<int64_t> dims(t.shape().begin(), t.shape().end());
+      dims.push_back(2);
+      return Tensor(kDTypeOf<T>, Shape(dims), const_cast<void*>(t.raw()));
+    };
+    taps.push_back({.taps = 1, .index = {0, 1}, .weight = {1, 1}, .outside = {false, false}});
+    Tensor y = parts(c.Out(0));
+    RunFilter<T>(parts(c.In(0)), y, taps, c.threads());
+  }
+
+  /// One axis after the other, innermost first, through tensors of float (double for what float does not hold).
+  template <class T>
+  static void RunFilter(const Tensor& x, Tensor& result, const std::vector<ResizeTaps>& taps, const Threads& threads) {
+    constexpr bool kWide = std::is_same_v<T, double> || (std::is_integral_v<T> && sizeof(T) > 2);
+    using V = std::conditional_t<kWide, double, float>;
     if constexpr (std::is_same_v<T, float>) {
       const int rank = x.shape().rank();
-      bool images = rank > 2 && x.shape()[rank - 2] * c.Out(0).shape()[rank - 1] < (1 << 20);
+      bool images = rank > 2 && x.shape()[rank - 2] * result.shape()[rank - 1] < (1 << 20);
       for (int i = 0; images && i < rank - 2; ++i) images = IsIdentity(taps[i], x.shape()[i]);
-      if (images) return RunImages(c, taps);
+      if (images) return RunImages(x, result, taps, threads);
     }
     Tensor now(kDTypeOf<V>, x.shape());
     if constexpr (std::is_same_v<T, V>) {
@@ -277,25 +309,19 @@ struct Resize {
     } else {
       for (int64_t i = 0; i < x.size(); ++i) now.data<V>()[i] = static_cast<V>(x.data<T>()[i]);
     }
-    const Shape& y = c.Out(0).shape();
+    const Shape& y = result.shape();
     for (int axis = y.rank() - 1; axis >= 0; --axis) {
       if (IsIdentity(taps[axis], now.shape()[axis])) continue;
       Shape shape = now.shape();
       shape[axis] = y[axis];
       Tensor next(kDTypeOf<V>, shape);
-      ResizeOne<V>(taps[axis], now, axis, next, c.threads());
+      ResizeOne<V>(taps[axis], now, axis, next, threads);
       now = std::move(next);
     }
-    T* to = c.Out(0).data<T>();
+    T* to = result.data<T>();
     const V* from = now.data<V>();
     for (int64_t i = 0; i < now.size(); ++i) {
-      if constexpr (std::is_integral_v<T>) {
-        to[i] = static_cast<T>(std::clamp<double>(std::nearbyint(from[i]),
-                                                  static_cast<double>(std::numeric_limits<T>::min()),
-                                                  std::nextafter(std::ldexp(1.0, std::numeric_limits<T>::digits), 0)));
-      } else {
-        to[i] = T(from[i]);
-      }
+      to[i] = Rounded<T>(from[i]);
     }
   }
 
@@ -348,6 +374,8 @@ struct Resize {
 
   template <class T>
   void Extrapolate(const std::vector<ResizeTaps>& taps, const Shape& y, T* to) const {
+    T value{};
+    if constexpr (requires { T(extrapolation); }) value = Rounded<T>(extrapolation);
     for (int64_t i = 0; i < y.size(); ++i) {
       int64_t rest = i;
       bool outside = false;
@@ -355,7 +383,7 @@ struct Resize {
         outside |= taps[axis].outside[rest % y[axis]];
         rest /= y[axis];
       }
-      if (outside) to[i] = T(extrapolation);
+      if (outside) to[i] = value;
     }
   }
 };

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/dtype_visit.h"
+#include "ops/one_number.h"
 
 namespace slipway {
 
@@ -12,7 +13,7 @@ constexpr int64_t kMaxShapeInts = 64;
 bool IsSmall(const InferContext& c, int i) {
   if (!c.Has(i)) return false;
   const Tensor* t = c.Constant(i);
-  return !t || t->size() <= kMaxShapeInts;
+  return (!c.HasRank(i) || c.Shape(i).rank() <= 1) && (!t || t->size() <= kMaxShapeInts);
 }
 }  // namespace
 
@@ -25,7 +26,6 @@ std::optional<SymbolicInts> ShapeBools(const InferContext& c, int i) {
   if (!IsSmall(c, i) || c.Elem(i) != DType::kBool) return std::nullopt;
   const Tensor* t = c.Constant(i);
   if (!t) return c.Ints(i);
-  if (t->shape().rank() > 1) return std::nullopt;
   return SymbolicInts(t->data<uint8_t>(), t->data<uint8_t>() + t->size());
 }
 
@@ -48,14 +48,17 @@ std::vector<int64_t> ToInts(const Tensor& t) {
   return VisitIndex(t.dtype(), [&]<class T>() { return std::vector<int64_t>(t.data<T>(), t.data<T>() + t.size()); });
 }
 
+void ExpectOne(const InferContext& c, int i) {
+  if (c.Has(i) && c.HasRank(i) && Product(c.Shape(i), 0, c.Shape(i).rank()).Differs(Dim(1)))
+    c.Fail("{} must have one element, but has shape {}.", c.InputName(i), c.Shape(i).ToString());
+}
+
 std::optional<int64_t> ConstInt(const InferContext& c, int i) {
   if (!c.Has(i)) return std::nullopt;
   c.ExpectElem(i, kIndexTypes);
-  if (const Tensor* t = c.Constant(i)) {
-    if (t->size() != 1) c.Fail("{} must have one element, but has shape {}.", c.InputName(i), t->shape().ToString());
-    return ToInts(*t)[0];
-  }
-  const auto ints = c.ConstInts(i);
+  ExpectOne(c, i);
+  if (const Tensor* t = c.Constant(i)) return ToInts(*t).at(0);
+  const auto ints = c.HasRank(i) && c.Shape(i).rank() > 1 ? std::nullopt : c.ConstInts(i);
   if (!ints) return std::nullopt;
   if (ints->size() != 1) c.Fail("{} must have one element, but has {}.", c.InputName(i), ints->size());
   return (*ints)[0];

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "kernels/copy/strided_copy.h"
+#include "ops/one_number.h"
 #include "ops/shape_math.h"
 
 namespace slipway {
@@ -65,7 +66,7 @@ struct Slice {
     const auto starts = c.Ints(1), ends = c.Ints(2);
     const auto steps = c.Has(4) ? c.ConstInts(4) : std::nullopt;
     const auto axes = AxesOf(c, starts ? starts->size() : ends ? ends->size() : 0, starts || ends);
-    if (!axes) return c.Out(0, c.Elem(0), SymbolicShape::OfRank(x.rank()));
+    if (!axes) return c.Out(0, c.Elem(0), ToldByData(x.rank()));
     if ((starts && starts->size() != axes->size()) || (ends && ends->size() != axes->size()) ||
         (steps && steps->size() != axes->size())) {
       c.Fail("starts, ends, axes and steps must be equally long.");
@@ -96,6 +97,8 @@ struct Slice {
     const auto starts = ToInts(c.In(1)), ends = ToInts(c.In(2));
     const auto axes = c.Has(3) ? ToInts(c.In(3)) : std::vector<int64_t>();
     const auto steps = c.Has(4) ? ToInts(c.In(4)) : std::vector<int64_t>(starts.size(), 1);
+    if (ends.size() != starts.size() || steps.size() != starts.size() || (c.Has(3) && axes.size() != starts.size()))
+      c.Fail("starts, ends, axes and steps must be equally long.");
     auto strides = kernels::DenseStrides(x.shape());
     int64_t offset = 0;
     for (size_t i = 0; i < starts.size(); ++i) {

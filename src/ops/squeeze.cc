@@ -44,7 +44,7 @@ struct Squeeze {
   static SymbolicShape UnknownAxes(const InferContext& c) {
     if (!c.HasRank(1) || c.Shape(1).rank() != 1 || !c.Shape(1)[0].is_const()) return {};
     const int64_t rank = c.Shape(0).rank() - c.Shape(1)[0].value();
-    return rank >= 0 ? SymbolicShape::OfRank(static_cast<int>(rank)) : SymbolicShape();
+    return rank > 0 ? SymbolicShape::OfRank(static_cast<int>(rank)) : SymbolicShape();
   }
 };
 extern const OpDef kSqueeze = Define<Squeeze>({.name = "Squeeze", .since = 25, .max_inputs = 2, .alias = true});

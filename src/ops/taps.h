@@ -1,10 +1,12 @@
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <cstring>
+#include <type_traits>
 #include <vector>
 
+#include "kernels/copy/sample.h"
 #include "slipway/tensor.h"
 
 namespace slipway {
@@ -66,31 +68,48 @@ class Taps {
 template <class C>
 class TapBlock {
  public:
-  /// For so many points of at most so many taps.
-  TapBlock(int64_t points, int64_t most)
-      : most_(most), count_(points), square_(points), index_(most * points), weight_(most * points) {}
-  int64_t points() const { return static_cast<int64_t>(count_.size()); }
+  /// For so many points of at most so many taps; a row of the image has `row` elements.
+  TapBlock(int64_t points, int64_t most, int64_t row)
+      : most_(most),
+        row_(row),
+        corner_(points),
+        square_(4 * points),
+        count_(points),
+        index_(most * points),
+        weight_(most * points) {}
 
+  void Clear() { odd_.clear(); }
   void Set(int64_t p, const Taps<C>& taps) {
+    corner_[p] = 0;
+    std::fill_n(&square_[4 * p], 4, C(0));
+    odd_.push_back(p);
     count_[p] = taps.size();
-    square_[p] = taps.size() == 4 && taps.index(1) == taps.index(0) + 1 && taps.index(3) == taps.index(2) + 1;
     for (int64_t t = 0; t < taps.size(); ++t) {
       index_[p * most_ + t] = taps.index(t);
       weight_[p * most_ + t] = taps.weight(t);
     }
   }
-  /// What the first n points are of an image.
+  /// A point of two axes between four pixels; whether it is one.
+  bool SetSquare(int64_t p, int64_t rows, C y, C x) {
+    const bool inside = y >= 0 && y < static_cast<C>(rows - 1) && x >= 0 && x < static_cast<C>(row_ - 1);
+    if (!inside) return false;
+    // 32 bits, which one instruction converts: an image that is larger would need more than 16 GiB.
+    const auto top = static_cast<int32_t>(y), left = static_cast<int32_t>(x);
+    const C below = y - static_cast<C>(top), right = x - static_cast<C>(left);
+    corner_[p] = top * row_ + left;
+    C* w = &square_[4 * p];
+    w[0] = (1 - below) * (1 - right);
+    w[1] = (1 - below) * right;
+    w[2] = below * (1 - right);
+    w[3] = below * right;
+    return true;
+  }
+  /// What the first n points, all set since Clear(), are of an image of `size` elements.
   void Sample(const C* image, int64_t n, C* out) const {
-    for (int64_t p = 0; p < n; ++p) {
+    if (static_cast<int64_t>(odd_.size()) < n) Squares(image, n, out);
+    for (const int64_t p : odd_) {
       const int64_t* at = &index_[p * most_];
       const C* w = &weight_[p * most_];
-      if (square_[p]) {  // between four pixels, of which two lie side by side twice
-        C x[4];
-        std::memcpy(x, image + at[0], 2 * sizeof(C));
-        std::memcpy(x + 2, image + at[2], 2 * sizeof(C));
-        out[p] = (w[0] * x[0] + w[1] * x[1]) + (w[2] * x[2] + w[3] * x[3]);
-        continue;
-      }
       C sum = 0;
       for (int64_t t = 0; t < count_[p]; ++t) sum += w[t] * image[at[t]];
       out[p] = sum;
@@ -98,9 +117,22 @@ class TapBlock {
   }
 
  private:
-  int64_t most_;
+  void Squares(const C* image, int64_t n, C* out) const {
+    if constexpr (std::is_same_v<C, float>) {
+      kernels::SampleSquares(image, row_, corner_.data(), square_.data(), n, out);
+    } else {
+      for (int64_t p = 0; p < n; ++p) {
+        const C *top = image + corner_[p], *bottom = top + row_, *w = &square_[4 * p];
+        out[p] = (w[0] * top[0] + w[1] * top[1]) + (w[2] * bottom[0] + w[3] * bottom[1]);
+      }
+    }
+  }
+
+  int64_t most_, row_;
+  std::vector<int64_t> corner_;  ///< the first of a point's four pixels
+  std::vector<C> square_;        ///< their weights
+  std::vector<int64_t> odd_;     ///< points that are not between four pixels
   std::vector<int64_t> count_;
-  std::vector<uint8_t> square_;
   std::vector<int64_t> index_;
   std::vector<C> weight_;
 };

@@ -1,4 +1,5 @@
 #include "kernels/copy/strided_copy.h"
+#include "ops/one_number.h"
 #include "ops/shape_math.h"
 
 namespace slipway {
@@ -11,7 +12,7 @@ struct Tile {
     if (!c.HasRank(0)) return c.Out(0, c.Elem(0));
     const SymbolicShape& x = c.Shape(0);
     const auto repeats = c.Ints(1);
-    if (!repeats) return c.Out(0, c.Elem(0), SymbolicShape::OfRank(x.rank()));
+    if (!repeats) return c.Out(0, c.Elem(0), ToldByData(x.rank()));
     if (static_cast<int>(repeats->size()) != x.rank())
       c.Fail("{} repeats for {} of rank {}.", repeats->size(), c.InputName(0), x.rank());
     std::vector<Dim> dims;

@@ -36,7 +36,7 @@ T Threshold(int64_t n, int64_t k, const auto& value_at) {
   const T worst = Limits::has_infinity ? (Largest ? -Limits::infinity() : Limits::infinity())
                                        : (Largest ? Limits::lowest() : Limits::max());
   const auto better = [](T a, T b) { return Largest ? a > b : a < b; };
-  const int64_t block = std::max<int64_t>(2, n / (8 * k) / kLanes) * kLanes;
+  const int64_t block = std::max<int64_t>(2, n / (4 * k) / kLanes) * kLanes;
   std::vector<T> best;
   for (int64_t i = 0; i + block <= n; i += block) {
     std::array<T, kLanes> lane;
@@ -47,7 +47,10 @@ T Threshold(int64_t n, int64_t k, const auto& value_at) {
         lane[l] = better(v, lane[l]) ? v : lane[l];
       }
     }
-    best.push_back(*std::min_element(lane.begin(), lane.end(), better));
+    for (int64_t half = kLanes / 2; half > 0; half /= 2) {
+      for (int64_t l = 0; l < half; ++l) lane[l] = better(lane[l + half], lane[l]) ? lane[l + half] : lane[l];
+    }
+    best.push_back(lane[0]);
   }
   std::nth_element(best.begin(), best.begin() + (k - 1), best.end(), better);
   return best[k - 1];

@@ -5,6 +5,7 @@
 
 #include "ops/arithmetic.h"
 #include "ops/indexing.h"
+#include "ops/one_number.h"
 
 namespace slipway {
 namespace {
@@ -203,16 +204,13 @@ struct Clip {
   void Infer(InferContext& c) const {
     for (int i = 1; i < c.num_inputs(); ++i) {
       if (c.Has(i)) c.ExpectSameElem(i, 0);
+      ExpectOne(c, i);
     }
     InferSameAsFirst(c);
   }
   void Run(RunContext& c) const {
     if (RunHalvesInFloat(c, [&](RunContext& wide) { Run(wide); })) return;
     const Tensor& x = c.In(0);
-    for (int i = 1; i <= 2; ++i) {
-      if (c.Has(i) && c.In(i).size() != 1)
-        c.Fail("a bound must have one element, but has shape {}.", c.In(i).shape().ToString());
-    }
     VisitNumeric(x.dtype(), [&]<class T>() {
       if constexpr (std::is_arithmetic_v<T>) {
         using Limits = std::numeric_limits<T>;

@@ -7,11 +7,17 @@
 namespace slipway {
 namespace {
 
-/// -1, 0 or 1; NaN stands behind all numbers and equals itself.
+template <class T>
+constexpr bool kIsComplex = std::is_same_v<T, std::complex<float>> || std::is_same_v<T, std::complex<double>>;
+
+/// -1, 0 or 1; NaN stands behind all numbers and equals itself. Complex numbers go by their real parts first.
 template <class T>
 int Order(const T& a, const T& b) {
   if constexpr (std::is_same_v<T, Float16> || std::is_same_v<T, BFloat16>) {
     return Order(static_cast<float>(a), static_cast<float>(b));
+  } else if constexpr (kIsComplex<T>) {
+    const int real = Order(a.real(), b.real());
+    return real ? real : Order(a.imag(), b.imag());
   } else {
     if constexpr (std::is_floating_point_v<T>) {
       if (a != a || b != b) return (a != a) - (b != b);
@@ -56,7 +62,7 @@ struct Unique {
   void Run(RunContext& c) const {
     VisitAll(c.In(0).dtype(), [&]<class T>() {
       if constexpr (std::is_arithmetic_v<T> || std::is_same_v<T, std::string> || std::is_same_v<T, Float16> ||
-                    std::is_same_v<T, BFloat16>) {
+                    std::is_same_v<T, BFloat16> || kIsComplex<T>) {
         RunTyped<T>(c);
       }
     });
@@ -125,6 +131,9 @@ struct Unique {
   }
 };
 extern const OpDef kUnique = Define<Unique>(
-    {.name = "Unique", .since = 28, .max_outputs = 4, .types = kNumericTypes | TypeSet{DType::kBool, DType::kString}});
+    {.name = "Unique",
+     .since = 28,
+     .max_outputs = 4,
+     .types = kNumericTypes | TypeSet{DType::kBool, DType::kString, DType::kComplex64, DType::kComplex128}});
 
 }  // namespace slipway

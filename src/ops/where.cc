@@ -105,7 +105,8 @@ struct Where {
     if (!out.has_rank() || out.rank() > 1) return;
     const auto condition = ShapeBools(c, 0), x = ShapeInts(c, 1), y = ShapeInts(c, 2);
     if (!x || !y) return;
-    const size_t n = std::max({condition ? condition->size() : 1, x->size(), y->size()});
+    size_t n = std::max({condition ? condition->size() : 1, x->size(), y->size()});
+    if (x->empty() || y->empty() || (condition && condition->empty())) n = 0;
     auto at = [](const SymbolicInts& v, size_t i) { return v.size() == 1 ? v[0] : v[i]; };
     std::vector<std::optional<Dim>> ints(n);
     for (size_t i = 0; i < n; ++i) {

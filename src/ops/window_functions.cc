@@ -38,7 +38,8 @@ struct WindowFunction {
       using Wide = std::conditional_t<std::is_arithmetic_v<T>, double, float>;
       for (int64_t i = 0; i < n; ++i) {
         const double angle = n == 1 && !periodic ? std::numbers::pi : turn * static_cast<double>(i);
-        const double w = kCosines.a0 - kCosines.a1 * std::cos(angle) + kCosines.a2 * std::cos(2 * angle);
+        // In the order of the reference: for integers a peak just under 1 would be 0.
+        const double w = (kCosines.a2 * std::cos(2 * angle) - kCosines.a1 * std::cos(angle)) + kCosines.a0;
         y.data<T>()[i] = static_cast<T>(static_cast<Wide>(w));
       }
     });

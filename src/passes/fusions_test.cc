@@ -99,6 +99,75 @@ ValueId Normalized(GraphBuilder& b, ValueId x, int64_t axis) {
   return b.Add("Div", {d, b.Add("Sqrt", {b.Add("Add", {variance, b.Scalar(1e-5f)})})});
 }
 
+TEST(Fusions, SelectionsMoveUp) {
+  const Dim tokens = Dim::Symbol("tokens");
+  const auto first = [](GraphBuilder& b, ValueId x, int64_t axis) {
+    return b.Add("Gather", {x, b.Constant(Tensor::From<int64_t>({}, {0}))}, {{"axis", axis}});
+  };
+  const auto norm = [](GraphBuilder& b, ValueId x) {
+    return b.Add("LayerNormalization", {x, Weights(b, {8}), Weights(b, {8})});
+  };
+  CheckPasses(
+      {
+          {"a classifier's first token: the block in front of it, residuals included",
+           [&](GraphBuilder& b) {
+             const ValueId x = b.Input("x", {kBatch, tokens, 8});
+             const ValueId h = norm(b, b.Add("Add", {x, b.Add("MatMul", {b.Add("Tanh", {x}), Weights(b, {8, 8})})}));
+             const ValueId wide = b.Add("Relu", {b.Add("MatMul", {h, Weights(b, {8, 16})})});
+             const ValueId y = norm(b, b.Add("Add", {b.Add("MatMul", {wide, Weights(b, {16, 8})}), h}));
+             b.Output(first(b, y, 1));
+           },
+           {"Gather", "Tanh", "FusedMatMul", "LayerNormalization", "FusedMatMul", "FusedMatMul", "LayerNormalization",
+            "Squeeze"}},
+          {"the last of the logits",
+           [&](GraphBuilder& b) {
+             const ValueId x = b.Input("x", {kBatch, tokens, 8});
+             const ValueId y = b.Add("MatMul", {x, Weights(b, {8, 30})});
+             b.Output(b.Add("Slice", {y, b.Ints({-1}), b.Ints({int64_t{1} << 31}), b.Ints({1})}));
+           },
+           {"Slice", "MatMul"}},
+          {"queries alone, for keys and values are those of all tokens",
+           [&](GraphBuilder& b) {
+             const ValueId x = b.Input("x", {kBatch, tokens, 8});
+             const auto heads = [&](float from, std::vector<int64_t> perm) {
+               const ValueId y =
+                   b.Add("Reshape", {b.Add("MatMul", {x, b.Floats({8, 8}, Ramp(64, from))}), b.Ints({0, 0, 2, 4})});
+               return b.Add("Transpose", {y}, {{"perm", perm}});
+             };
+             const ValueId q = heads(-1, {0, 2, 1, 3}), k = heads(-0.9f, {0, 2, 3, 1}), v = heads(-0.8f, {0, 2, 1, 3});
+             const ValueId p = b.Add("Softmax", {b.Add("Mul", {b.Add("MatMul", {q, k}), b.Scalar(0.5f)})});
+             const ValueId y =
+                 b.Add("Transpose", {b.Add("MatMul", {p, v})}, {{"perm", std::vector<int64_t>{0, 2, 1, 3}}});
+             const ValueId joined = b.Add("Reshape", {y, b.Ints({0, 0, 8})});
+             b.Output(first(b, b.Add("MatMul", {joined, Weights(b, {8, 8})}), 1));
+           },
+           {"MatMul", "MatMul", "Gather", "MatMul", "Attention", "MatMul", "Squeeze"}},
+          {"along an axis that the softmax reads",
+           [&](GraphBuilder& b) {
+             const ValueId x = b.Input("x", {kBatch, tokens, 8});
+             const ValueId y = b.Add("Softmax", {b.Add("MatMul", {x, Weights(b, {8, 8})})}, {{"axis", int64_t{1}}});
+             b.Output(first(b, y, 1));
+           },
+           {"MatMul", "Softmax", "Gather"}},
+          {"what others read whole",
+           [&](GraphBuilder& b) {
+             const ValueId x = b.Input("x", {kBatch, tokens, 8});
+             const ValueId y = b.Add("MatMul", {x, Weights(b, {8, 8})});
+             b.Output(first(b, y, 1));
+             b.Output(b.Add("Tanh", {y}));
+           },
+           {"MatMul", "Gather", "Tanh"}},
+          {"half of the positions",
+           [&](GraphBuilder& b) {
+             const ValueId x = b.Input("x", {kBatch, 4, 8});
+             const ValueId y = b.Add("MatMul", {x, Weights(b, {8, 8})});
+             b.Output(b.Add("Slice", {y, b.Ints({0}), b.Ints({2}), b.Ints({1})}));
+           },
+           {"MatMul", "Slice"}},
+      },
+      kLevel2);
+}
+
 TEST(Fusions, Normalizations) {
   CheckPasses(
       {

@@ -19,6 +19,7 @@ using Sweep = int(Graph& graph, SweepContext& context);
 // Each lies in the file of its name. Order and level are in pipeline.cc.
 Sweep FoldConstants, MergeDuplicates, EliminateDeadCode;
 Rule EliminateIdentities;
+Rule HoistSelection;
 Rule FuseAttention, FoldHeadTransposes;
 Rule FuseGelu, FuseSwish, FuseLayerNorm, FuseRmsNorm;
 Rule FoldPad;

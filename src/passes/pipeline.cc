@@ -25,6 +25,8 @@ constexpr Pass kPipeline[] = {
     {.name = "EliminateIdentities", .level = 1, .rule = EliminateIdentities},
     {.name = "MergeDuplicates", .level = 1, .sweep = MergeDuplicates},
     {.name = "EliminateDeadCode", .level = 1, .sweep = EliminateDeadCode},
+    // Before anything is fused that it would have to know of.
+    {.name = "HoistSelection", .level = 2, .rule = HoistSelection},
     // What exporters take apart is put together before anything is fused into it.
     {.name = "FuseAttention", .level = 2, .rule = FuseAttention},
     {.name = "FoldHeadTransposes", .level = 2, .rule = FoldHeadTransposes},

@@ -294,7 +294,7 @@ class Planner {
   }
 
   const Graph& graph_;
-  std::span<const std::unique_ptr<Op>> ops_;
+  std::span<const std::shared_ptr<Op>> ops_;
   const Threads& threads_;
   std::shared_ptr<Plan> plan_;
   std::vector<std::optional<SymbolicInts>> ints_;

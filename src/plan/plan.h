@@ -60,7 +60,7 @@ struct Plan {
 /// What a plan is made from: a graph with an operator a node.
 struct PlanSource {
   const Graph& graph;
-  std::span<const std::unique_ptr<Op>> ops;  ///< by node id
+  std::span<const std::shared_ptr<Op>> ops;  ///< by node id
   const Threads& threads;
 };
 

@@ -79,6 +79,24 @@ Program::Program(std::shared_ptr<Graph> graph, const Threads& threads, size_t ma
   MakeOps(release);
 }
 
+Program::Program(std::shared_ptr<Graph> graph, const Program& donor, const SameNodes& same, size_t max_plans,
+                 size_t max_sub_plans)
+    : graph_(std::move(graph)),
+      threads_(donor.threads_),
+      store_(donor.store_),
+      max_plans_(std::max<size_t>(max_plans, 1)) {
+  for (NodeId id : graph_->order()) {
+    ops_.resize(std::max<size_t>(ops_.size(), id + 1));
+    const Node& node = graph_->node(id);
+    const auto found = same.find(&node);
+    ops_[id] = found == same.end() ? MakeOp(*graph_, node) : donor.ops_[found->second];
+    for (const auto& [name, attribute] : node.attributes) {
+      if (const auto* sub = std::get_if<std::shared_ptr<Graph>>(&attribute))
+        subprograms_[sub->get()] = std::make_unique<Program>(*sub, donor, same, max_sub_plans, max_sub_plans);
+    }
+  }
+}
+
 Program::~Program() = default;
 
 void Program::MakeOps(const std::function<void(const Tensor&)>& release) {
@@ -166,16 +184,22 @@ void AppendKey(const Value& value, std::vector<int64_t>& key) {
 
 }  // namespace
 
+size_t Program::KeyHash::operator()(const Key& key) const {
+  uint64_t hash = 14695981039346656037u;
+  for (const int64_t k : key) hash = (hash ^ static_cast<uint64_t>(k)) * 0x9E3779B97F4A7C15u, hash ^= hash >> 29;
+  return hash;
+}
+
 std::shared_ptr<Program::Entry> Program::Find(std::span<const Value> inputs) const {
   thread_local Key key;
   key.clear();
   for (const Value& v : inputs) AppendKey(v, key);
   {
     std::lock_guard lock(mutex_);
-    for (auto it = entries_.begin(); it != entries_.end(); ++it) {
-      if ((*it)->key != key) continue;
-      if (it != entries_.begin()) entries_.splice(entries_.begin(), entries_, it);
-      return *entries_.begin();
+    if (!entries_.empty() && entries_.front()->key == key) return entries_.front();
+    if (const auto found = by_key_.find(key); found != by_key_.end()) {
+      entries_.splice(entries_.begin(), entries_, found->second);
+      return entries_.front();
     }
   }
   auto entry = std::make_shared<Entry>();
@@ -192,8 +216,13 @@ std::shared_ptr<Program::Entry> Program::Find(std::span<const Value> inputs) con
   std::for_each(graph_->captures.begin(), graph_->captures.end(), add);
   entry->plan = MakePlan({.graph = *graph_, .ops = ops_, .threads = threads_}, types);
   std::lock_guard lock(mutex_);
+  if (const auto found = by_key_.find(entry->key); found != by_key_.end()) return *found->second;  // made meanwhile
   entries_.push_front(entry);
-  if (entries_.size() > max_plans_) entries_.pop_back();
+  by_key_.emplace(entry->key, entries_.begin());
+  if (entries_.size() > max_plans_) {
+    by_key_.erase(entries_.back()->key);
+    entries_.pop_back();
+  }
   return entry;
 }
 
@@ -336,6 +365,17 @@ std::vector<Value> Program::Collect(Instance& instance, const Plan& plan) const 
   return out;
 }
 
+namespace {
+
+/// Subgraphs may run side by side.
+void Note(const RunOptions& options, NodeTime time) {
+  static std::mutex mutex;
+  std::lock_guard lock(mutex);
+  options.profile->push_back(std::move(time));
+}
+
+}  // namespace
+
 std::vector<Value> Program::Run(std::vector<Value> inputs, const RunOptions& options) const {
   Lease lease(*this, Find(inputs));
   const Plan& plan = *lease.entry->plan;
@@ -355,9 +395,9 @@ std::vector<Value> Program::Run(std::vector<Value> inputs, const RunOptions& opt
     RunStep(plan.steps[s], instance, s);
     const auto took = std::chrono::steady_clock::now() - start;
     const Node& node = graph_->node(plan.steps[s].node);
-    options.profile->push_back({.name = node.name,
-                                .op_type = node.op_type,
-                                .nanoseconds = std::chrono::duration_cast<std::chrono::nanoseconds>(took).count()});
+    Note(options, {.name = node.name,
+                   .op_type = node.op_type,
+                   .nanoseconds = std::chrono::duration_cast<std::chrono::nanoseconds>(took).count()});
   }
   return Collect(instance, plan);
 }

@@ -25,6 +25,11 @@ class Program {
   /// wants such a one's data.
   Program(std::shared_ptr<Graph> graph, const Threads& threads, size_t max_plans, std::shared_ptr<WeightStore> store,
           const std::function<void(const Tensor&)>& release = {});
+  /// A program for another graph some of whose nodes, those in subgraphs too, are nodes of `donor`'s as they were:
+  /// `same` says which. It shares their operators and packed weights. Subgraphs keep plans for `max_sub_plans` shapes.
+  using SameNodes = std::unordered_map<const Node*, NodeId>;
+  Program(std::shared_ptr<Graph> graph, const Program& donor, const SameNodes& same, size_t max_plans,
+          size_t max_sub_plans);
   ~Program();
 
   /// Runs on values for graph().inputs, then graph().captures; gives the values of graph().outputs. The caller has
@@ -42,6 +47,9 @@ class Program {
   struct Workspace;
   struct Lease;
   using Key = std::vector<int64_t>;
+  struct KeyHash {
+    size_t operator()(const Key& key) const;
+  };
 
   void MakeOps(const std::function<void(const Tensor&)>& release);
   /// Offers the operators their constants; gives, by value, how many readers want its data all the same.
@@ -58,10 +66,11 @@ class Program {
   Threads threads_;
   std::shared_ptr<WeightStore> store_;
   size_t max_plans_;
-  std::vector<std::unique_ptr<Op>> ops_;  // by node id
+  std::vector<std::shared_ptr<Op>> ops_;  // by node id
   std::unordered_map<const Graph*, std::unique_ptr<Program>> subprograms_;
   mutable std::mutex mutex_;                           // guards what follows
   mutable std::list<std::shared_ptr<Entry>> entries_;  // most recently used first
+  mutable std::unordered_map<Key, std::list<std::shared_ptr<Entry>>::iterator, KeyHash> by_key_;
   mutable std::vector<std::unique_ptr<Workspace>> workspaces_;
 };
 

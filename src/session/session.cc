@@ -1,6 +1,7 @@
 #include "slipway/session.h"
 
 #include <algorithm>
+#include <mutex>
 #include <optional>
 #include <unordered_map>
 
@@ -14,6 +15,7 @@
 #include "plan/program.h"
 #include "session/compiled.h"
 #include "session/describe.h"
+#include "session/packed_runs.h"
 
 namespace slipway {
 
@@ -28,10 +30,17 @@ struct Session::State {
   std::vector<Type> types;      // of the graph's inputs
   std::string label;            // "bert.onnx: " or ""
   Threads threads;
+  size_t max_plans;
   std::unique_ptr<Program> program;
 
+  std::once_flag packing_made;
+  std::unique_ptr<PackedRuns> packed_runs;
+  PackingInfo packing;
+
+  const PackedRuns& Packed();
   [[noreturn]] void Fail(const std::string& message) const { throw Error(Code::kInvalidArgument, label + message); }
   std::vector<Value> Arrange(const Inputs& given) const;
+  std::vector<size_t> Wanted(std::span<const std::string> names) const;
   void CheckInput(const ValueInfo& info, const Value& value) const;
   Value Adapt(const std::string& name, const Type& want, const Value& value) const;
 };
@@ -103,7 +112,7 @@ void PutDefaults(Graph& graph, const std::vector<Value>& defaults) {
 }  // namespace
 
 Session::State::State(CompiledModel from, const SessionOptions& options)
-    : threads(options.intra_op_threads, options.spin) {
+    : threads(options.intra_op_threads, options.spin), max_plans(options.max_plans) {
   Model& model = from.model;
   Graph& graph = *model.graph;
   defaults = TakeDefaults(model);
@@ -230,25 +239,65 @@ const std::vector<ValueInfo>& Session::outputs() const { return state_->outputs;
 const std::vector<ValueInfo>& Session::overridable_initializers() const { return state_->overridable; }
 const ModelInfo& Session::info() const { return state_->info; }
 
+std::vector<size_t> Session::State::Wanted(std::span<const std::string> names) const {
+  std::vector<size_t> wanted;
+  for (const std::string& name : names) {
+    const auto found = output_index.find(name);
+    if (found == output_index.end())
+      Fail(fmt::format("there is no output '{}'. The outputs are {}.", name, ListNames(outputs)));
+    wanted.push_back(found->second);
+  }
+  return wanted;
+}
+
+const PackedRuns& Session::State::Packed() {
+  std::call_once(packing_made, [&] {
+    packed_runs = std::make_unique<PackedRuns>(*program, threads, inputs.size(), max_plans);
+    const PackedGraph& graph = packed_runs->graph();
+    packing = {.packed = graph.why_not.empty(), .reason = graph.why_not, .apart = graph.apart};
+  });
+  return *packed_runs;
+}
+
+namespace {
+
+std::vector<Value> Pick(std::vector<Value> all, const std::vector<size_t>& wanted) {
+  if (wanted.empty()) return all;
+  std::vector<Value> some;
+  for (const size_t i : wanted) some.push_back(all[i]);
+  return some;
+}
+
+}  // namespace
+
 std::vector<Value> Session::Run(const Inputs& inputs, std::span<const std::string> names,
                                 const RunOptions& options) const {
   std::vector<Value> values = state_->Arrange(inputs);
-  std::vector<size_t> wanted;
-  for (const std::string& name : names) {
-    const auto found = state_->output_index.find(name);
-    if (found == state_->output_index.end()) {
-      state_->Fail(fmt::format("there is no output '{}'. The outputs are {}.", name, ListNames(state_->outputs)));
-    }
-    wanted.push_back(found->second);
+  const std::vector<size_t> wanted = state_->Wanted(names);
+  return Labelled(state_->label, [&] {
+    const KeepWorkersAwake awake(state_->threads);
+    return Pick(state_->program->Run(std::move(values), options), wanted);
+  });
+}
+
+std::vector<std::vector<Value>> Session::RunMany(std::span<const Inputs> requests, std::span<const std::string> names,
+                                                 const RunOptions& options) const {
+  const std::vector<size_t> wanted = state_->Wanted(names);
+  std::vector<std::vector<Value>> values;
+  for (size_t i = 0; i < requests.size(); ++i) {
+    values.push_back(Labelled(fmt::format("request {}: ", i), [&] { return state_->Arrange(requests[i]); }));
   }
   return Labelled(state_->label, [&] {
     const KeepWorkersAwake awake(state_->threads);
-    std::vector<Value> all = state_->program->Run(std::move(values), options);
-    if (names.empty()) return all;
-    std::vector<Value> some;
-    for (size_t i : wanted) some.push_back(all[i]);
-    return some;
+    std::vector<std::vector<Value>> answers = state_->Packed().Run(std::move(values), options);
+    for (std::vector<Value>& answer : answers) answer = Pick(std::move(answer), wanted);
+    return answers;
   });
+}
+
+const PackingInfo& Session::packing() const {
+  state_->Packed();
+  return state_->packing;
 }
 
 void CompileModel(const std::string& path, const std::string& out, const SessionOptions& options) {

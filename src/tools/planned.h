@@ -13,7 +13,7 @@ namespace slipway {
 
 /// A plan made outside a session, with the operators that it points at.
 struct Planned {
-  std::vector<std::unique_ptr<Op>> ops;
+  std::vector<std::shared_ptr<Op>> ops;
   std::shared_ptr<const Plan> plan;
 };
 

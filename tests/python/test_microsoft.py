@@ -261,6 +261,56 @@ def test_embed_layer_normalization(segments, mask, positions):
     check("EmbedLayerNormalization", inputs, (1, 1, 1), epsilon=1e-6)
 
 
+@pytest.mark.parametrize("segments", [False, True])
+@pytest.mark.parametrize("mask", [False, True])
+def test_quantized_embed_layer_normalization(segments, mask):
+    rng = np.random.default_rng(3)
+
+    def table(*shape):
+        return rng.integers(0, 256, shape).astype(np.uint8)
+
+    def each(values, dtype):
+        return [np.array(v, dtype) if i != 2 or segments else None for i, v in enumerate(values)]
+
+    inputs = [rng.integers(0, 20, (2, 5)).astype(np.int32)]
+    inputs += [rng.integers(0, 3, (2, 5)).astype(np.int32) if segments else None]
+    inputs += [table(20, 8), table(9, 8), table(3, 8) if segments else None, table(8), table(8)]
+    inputs += [rng.integers(0, 2, (2, 5)).astype(np.int32) if mask else None]
+    inputs += each([0.01, 0.02, 0.03, 0.005, 0.006], np.float32) + each([100, 120, 128, 3, 130], np.uint8)
+    constants = [i for i in range(2, 18) if i != 7 and inputs[i] is not None]
+    check("QEmbedLayerNormalization", inputs, (1, 1), constants=constants, epsilon=1e-12)
+
+
+@pytest.mark.parametrize(("n", "k", "block"), [(1, 16, 16), (100, 33, 16), (130, 48, 64)])
+@pytest.mark.parametrize("code", [0, 1])
+def test_four_bits_of_bitsandbytes(n, k, block, code):
+    rng = np.random.default_rng(4)
+    b = rng.integers(0, 256, (n * k + 1) // 2).astype(np.uint8)
+    inputs = [rng.standard_normal((2, 3, k)).astype(np.float32), b, rng.random((n * k - 1) // block + 1, np.float32)]
+    check("MatMulBnb4", inputs, constants=(1, 2), K=k, N=n, block_size=block, quant_type=code)
+
+
+@pytest.mark.parametrize("axes", [1, 2])
+def test_real_transforms(axes):
+    x = np.random.default_rng(5).standard_normal((2, 6, 8)).astype(np.float32)
+    attributes = {"signal_ndim": axes, "onesided": 1, "normalized": 0}
+    (y,) = run_slipway(model("Rfft", [x], (1,), attributes), {"x0": x})
+    wanted = np.fft.rfftn(x, axes=range(3 - axes, 3))
+    np.testing.assert_allclose(y, np.stack([wanted.real, wanted.imag], -1), atol=1e-5)
+    (back,) = run_slipway(model("Irfft", [y], (1,), attributes), {"x0": y})
+    np.testing.assert_allclose(back, x, atol=1e-5)
+
+
+def test_channels_last_convolution():
+    rng = np.random.default_rng(6)
+    x, w, b = (rng.standard_normal(s).astype(np.float32) for s in ((1, 5, 6, 2), (4, 3, 3, 2), (4,)))
+    window = {"pads": [1, 1, 1, 1], "strides": [2, 1]}
+    (y,) = run_slipway(model("NhwcConv", [x, w, b], (1,), window), feeds([x, w, b]))
+    first = [np.ascontiguousarray(v.transpose(0, 3, 1, 2)) for v in (x, w)] + [b]
+    (wanted,) = run_onnxruntime(model("Conv", first, (1,), window, domain=""), feeds(first))
+    np.testing.assert_allclose(y, wanted.transpose(0, 2, 3, 1), atol=1e-5)
+
+
 # Attention.
 
 MASKS = {
@@ -820,7 +870,22 @@ BAD = [
         {},
         "id 7",
     ),
+    (
+        "EmbedLayerNormalization",
+        [ints(1).reshape(1, 1), None, rand(3, 4), rand(3, 4), None, None, rand(4)],
+        {},
+        "input 5",
+    ),
+    ("SkipLayerNormalization", [rand(2, 4), rand(2, 4), None, rand(4)], {}, "input 2"),
+    ("MoE", [rand(2, 8), rand(2, 4), None, None, rand(4, 8, 12)], {"k": 2}, "input 2"),
     ("Inverse", [np.zeros((2, 2), np.float32)], {}, "no inverse"),
+    (
+        "MatMulBnb4",
+        [np.zeros((2, 4), np.float32), np.zeros(3, np.uint8), np.ones(1, np.float32)],
+        {"K": 4, "N": 2, "block_size": 16, "quant_type": 1},
+        "must hold 4 numbers",
+    ),
+    ("Rfft", [np.zeros((2, 4), np.float32)], {"signal_ndim": 1, "onesided": 0}, "onesided"),
     ("CropAndResize", [rand(1, 1, 3, 3), rand(1, 4), ints(5), ints(2, 2)], {}, "image 5"),
     ("CropAndResize", [rand(1, 1, 3, 3), rand(1, 4), ints(0), ints(2, -2)], {}, "must be 1 or more"),
     ("UnfoldTensor", [rand(3)], {"size": 4}, "no slice"),

@@ -639,3 +639,52 @@ def test_attention_in_halves_tells_its_scores(mode):
     got = slipway.InferenceSession(model.SerializeToString()).run(None, feeds)
     for g, w in zip(got, want, strict=True):
         np.testing.assert_allclose(g.astype(np.float64), w.astype(np.float64), rtol=2e-3, atol=2e-3)
+
+
+@pytest.mark.parametrize("opset", [11, 12])
+@pytest.mark.parametrize("scale", [2, 0.6, 1.7])
+def test_resize_by_the_mode_that_two_opsets_had(opset, scale):
+    x = np.arange(20, dtype=np.float32).reshape(1, 1, 4, 5)
+    inputs = [x, np.array([], np.float32), np.array([1, 1, scale, scale], np.float32)]
+    options = {"coordinate_transformation_mode": "tf_half_pixel_for_nn", "nearest_mode": "floor"}
+    model, feeds = single("Resize", inputs, opset=opset, **options)
+    (y,) = slipway.InferenceSession(model.SerializeToString()).run(None, feeds)
+    rows, columns = ([min(int((i + 0.5) / scale), n - 1) for i in range(int(n * scale))] for n in (4, 5))
+    np.testing.assert_array_equal(y, x[:, :, rows][..., columns])
+
+
+@pytest.mark.parametrize("dtype", [np.complex64, np.complex128])
+@pytest.mark.parametrize("mode", ["linear", "cubic"])
+def test_resize_of_complex_numbers(dtype, mode):
+    rng = np.random.default_rng(0)
+    x = (rng.random((1, 2, 4, 5)) + 1j * rng.random((1, 2, 4, 5))).astype(dtype)
+    scales = np.array([1, 1, 2, 1.5], np.float32)
+
+    def resized(x):
+        model, feeds = single("Resize", [x, None, scales], mode=mode)
+        return slipway.InferenceSession(model.SerializeToString()).run(None, feeds)[0]
+
+    np.testing.assert_allclose(resized(x), resized(x.real.copy()) + 1j * resized(x.imag.copy()), rtol=1e-5)
+
+
+def test_resize_of_large_integers():
+    x = np.array([[[[(1 << 30) + 1, (1 << 30) + 3]]]], np.int32)
+    model, feeds = single("Resize", [x, None, np.array([1, 1, 1, 2], np.float32)], mode="linear")
+    (y,) = slipway.InferenceSession(model.SerializeToString()).run(None, feeds)
+    assert (y - (1 << 30)).ravel().tolist() == [1, 2, 2, 3]
+
+
+@pytest.mark.parametrize("axis", [None, 0])
+def test_unique_of_complex_numbers(axis):
+    x = np.array([[1 + 2j, 1 + 1j], [0, 1 + 2j], [1 + 2j, 1 + 1j]], np.complex64)
+    model, feeds = single("Unique", [x], 4, **({} if axis is None else {"axis": axis}))
+    got = slipway.InferenceSession(model.SerializeToString()).run(None, feeds)
+    wanted = np.unique(x, True, True, True, axis=axis)
+    for g, w in zip(got, wanted, strict=True):
+        np.testing.assert_array_equal(g, np.ravel(w) if w.ndim > g.ndim else w)
+
+
+def test_a_window_of_integers_has_its_peak():
+    model, feeds = single("BlackmanWindow", [np.array(8)], output_datatype=6)
+    (y,) = slipway.InferenceSession(model.SerializeToString()).run(None, feeds)
+    assert y.tolist() == [0, 0, 0, 0, 1, 0, 0, 0]

@@ -39,6 +39,29 @@ CASES = [
     ("Resize", [IMAGE, None, np.ones(4, F)], {"keep_aspect_ratio_policy": "not_larger"}, "goes with sizes only"),
     ("Expand", [MATRIX, np.array([1 << 20, 1 << 20, 2, 3])], {}, "cannot allocate"),
     ("Tile", [MATRIX, np.array([1 << 62, 1 << 62])], {}, "does not fit 64 bits"),
+    # One element is wanted, and none comes.
+    ("CumSum", [MATRIX, np.zeros((0, 3), np.int64)], {}, "one element"),
+    ("Dropout", [MATRIX, np.zeros(0, F)], {}, "one element"),
+    ("Range", [np.zeros(0, F), np.ones((), F), np.ones((), F)], {}, "one element"),
+    ("TopK", [MATRIX, np.zeros(0, np.int64)], {}, "one element"),
+    ("Trilu", [MATRIX, np.zeros((2, 0), np.int64)], {}, "one element"),
+    ("OneHot", [np.array([1]), np.zeros(0, np.int64), np.zeros(2, F)], {}, "one element"),
+    # A list is wanted, and a matrix comes.
+    ("Slice", [MATRIX, np.zeros((1, 1), np.int64), np.array([1])], {}, "must be a list"),
+    ("Squeeze", [MATRIX, np.zeros((1, 2), np.int64)], {}, "must be a list"),
+    ("Unsqueeze", [MATRIX, np.zeros((2, 2), np.int64)], {}, "must be a list"),
+    ("Split", [MATRIX, np.zeros((0, 3), np.int64)], {}, "must be a list"),
+    ("Pad", [MATRIX, np.zeros((2, 2), np.int64)], {}, "must be a list"),
+    ("Reshape", [MATRIX, np.zeros((2, 2), np.int64)], {}, "rank must be 1"),
+    # Axes that come as data, of what has none: its shape is known without them.
+    ("ReduceMax", [np.zeros((), F), np.array([1, 2])], {}, "an axis is 1"),
+    ("Slice", [np.zeros((), F), np.array([0]), np.array([1]), np.array([0])], {}, "axis is 0"),
+    ("Pad", [np.zeros((), F), np.array([1, 1]), None, np.array([3])], {}, "axis is 3"),
+    ("DFT", [np.zeros((2, 3, 1), F), None, np.array(2147483647)], {}, "2147483647"),
+    # Inputs left out that are needed.
+    ("RNN", [SEQUENCE[0], None, np.zeros((1, 5, 5), F)], {"hidden_size": 5}, "input 1 is left out"),
+    ("Add", [None, MATRIX], {}, "input 0 is left out"),
+    ("MatMulInteger", [np.zeros(1, np.int8), np.zeros((), np.int8), None, np.zeros(0, np.int8)], {}, "scalar"),
 ]
 
 
@@ -62,6 +85,76 @@ def test_refused(op, inputs, attributes, message):
         slipway.InferenceSession(model.SerializeToString()).run(None, feeds)
     assert "'culprit'" in str(caught.value)
     assert message in str(caught.value)
+
+
+OWN = [
+    (
+        "FusedSeparableConv",
+        [np.zeros((1, 6, 6, 4), F), None, None, np.zeros((4, 1, 3, 0), F)],
+        {},
+        "'in3' is empty",
+    ),
+    (
+        "FusedSeparableConv",
+        [np.zeros((1, 6, 6, 4), F), np.zeros((0, 4, 1, 1), F), None, np.zeros((0, 1, 3, 3), F)],
+        {},
+        "'in1' is empty",
+    ),
+    (
+        "FusedConv",
+        [np.zeros((2, 6, 6, 4), F), np.zeros((3, 4, 1, 1), F), None, None, np.zeros((2, 1, 1, 5), F)],
+        {"channels_last": 1},
+        "one number a channel and image",
+    ),
+    (
+        "FusedConv",
+        [np.zeros((2, 6, 6, 4), F), np.zeros((3, 4, 1, 1), F), None, None, np.zeros((1, 1, 1, 4), F)],
+        {"channels_last": 1},
+        "one number a channel and image",
+    ),
+    (
+        "FusedConv",
+        [np.zeros((2, 6, 6, 4), F), np.zeros((3, 4, 3, 3), F), None, None, np.zeros((2, 1, 1, 4), F)],
+        {"channels_last": 1},
+        "for 1x1 kernels",
+    ),
+]
+
+
+@pytest.mark.parametrize(("op", "inputs", "attributes", "message"), OWN, ids=lambda v: v if isinstance(v, str) else "")
+@pytest.mark.parametrize("held", [False, True])
+def test_refused_by_operators_of_the_engine(op, inputs, attributes, message, held):
+    """They are in files that the engine has optimized, and in those that somebody has tampered with."""
+    feeds = {f"in{i}": v for i, v in enumerate(inputs) if v is not None}
+    weights = {k: v for k, v in feeds.items() if held and k in ("in1", "in3")}
+    names = [f"in{i}" if v is not None else "" for i, v in enumerate(inputs)]
+    graph = helper.make_graph(
+        [helper.make_node(op, names, ["y"], name="culprit", domain="ai.slipway", **attributes)],
+        "refused",
+        [helper.make_tensor_value_info(k, 1, v.shape) for k, v in feeds.items() if k not in weights],
+        [helper.make_tensor_value_info("y", 1, None)],
+        [onnx.numpy_helper.from_array(v, k) for k, v in weights.items()],
+    )
+    imports = [helper.make_opsetid("", 21), helper.make_opsetid("ai.slipway", 1)]
+    model = helper.make_model(graph, opset_imports=imports, ir_version=10)
+    with pytest.raises(slipway.errors.Error) as caught:
+        session = slipway.InferenceSession(model.SerializeToString())
+        session.run(None, {k: v for k, v in feeds.items() if k not in weights})
+    assert "'culprit'" in str(caught.value)
+    assert message in str(caught.value)
+
+
+def test_where_of_empty_constants():
+    held = [np.zeros(0, bool), np.array(7), np.zeros(0, np.int64)]
+    graph = helper.make_graph(
+        [helper.make_node("Where", ["c", "x", "y"], ["z"])],
+        "empty",
+        [],
+        [helper.make_tensor_value_info("z", onnx.TensorProto.INT64, [0])],
+        [onnx.numpy_helper.from_array(v, k) for k, v in zip("cxy", held, strict=True)],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    assert slipway.InferenceSession(model.SerializeToString()).run(None, {})[0].shape == (0,)
 
 
 def test_a_loop_with_constant_inputs_runs():

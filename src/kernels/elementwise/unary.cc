@@ -53,10 +53,14 @@ void UnaryRange(UnaryOp op, const float* x, float* y, int64_t n, float alpha, fl
     case UnaryOp::kNeg:
       return loop([&](Vec v) HWY_ATTR { return hn::Neg(v); });
     case UnaryOp::kExp:
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3
+      return loop([&](Vec v) HWY_ATTR { return Exp(d, v); });
+#else
       // Where no result is near an end of the range, one factor of a power of two does.
       return loop([&](Vec v) HWY_ATTR {
         return hn::AllTrue(d, hn::Lt(hn::Abs(v), hn::Set(d, 87.0f))) ? ExpFlush(d, v) : Exp(d, v);
       });
+#endif
     case UnaryOp::kLog:
       return loop([&](Vec v) HWY_ATTR { return Log(d, v); });
     case UnaryOp::kSqrt:

@@ -19,7 +19,12 @@ double Coordinate(const std::string& mode, const Scaling& s, int64_t x) {
   const auto in = static_cast<double>(s.in), out = static_cast<double>(s.out);
   const double at = static_cast<double>(x);
   if (mode == "asymmetric") return at / s.scale;
-  if (mode == "align_corners") return s.out > 1 ? at * (in - 1) / (out - 1) : 0;
+  if (mode == "tf_half_pixel_for_nn") return (at + 0.5) / s.scale;
+  if (mode == "align_corners") {
+    // As the operator has it: scales that lead past the last whole element place the corners there.
+    const double length = s.wanted - out > 1e-5 * out && s.wanted < out + 1 ? s.wanted : out;
+    return s.out > 1 ? at * (in - 1) / (length - 1) : 0;
+  }
   if (mode == "pytorch_half_pixel") return s.out > 1 ? (at + 0.5) / s.scale - 0.5 : 0;
   if (mode == "half_pixel_symmetric") return in / 2 * (1 - out / s.wanted) + (at + 0.5) / s.scale - 0.5;
   return (at + 0.5) / s.scale - 0.5;

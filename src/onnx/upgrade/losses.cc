@@ -9,7 +9,7 @@ void LogSoftmaxThenLoss(Graph& g, NodeId id) {
   const ValueId scores = Required(loss, 0);
   g.RemoveNode(id);
   if (log == kNone) log = g.AddValue(g.value(loss.outputs[0]).name + "/log_prob");
-  g.AddNode({.name = g.value(log).name,
+  g.AddNode({.name = loss.name.empty() ? g.value(log).name : loss.name + "/LogSoftmax",
              .op_type = "LogSoftmax",
              .inputs = {scores},
              .outputs = {log},

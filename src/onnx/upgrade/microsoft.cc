@@ -61,6 +61,60 @@ void FusedMatMulActivation(Rewrite& r) {
   r.BecomeActivation(y, activation, parameters);
 }
 
+/// A convolution over channels-last images; its weights have their channels last, too.
+void NhwcConv(Rewrite& r) {
+  const Attributes first = {{"perm", std::vector<int64_t>{0, 3, 1, 2}}};
+  std::vector<ValueId> inputs = {r.Add("Transpose", {r.In(0)}, first), r.Add("Transpose", {r.In(1)}, first)};
+  if (r.Has(2)) inputs.push_back(r.In(2));
+  const Attributes window = Without(r.attributes(), {"activation", "activation_params"});
+  r.Become("Transpose", {r.Add("Conv", std::move(inputs), window)}, {{"perm", std::vector<int64_t>{0, 2, 3, 1}}});
+}
+
+/// The transform of the last signal_ndim axes of real numbers, or back to those; one of real numbers is onesided.
+void RealTransform(Rewrite& r, bool inverse) {
+  const Attributes& a = r.attributes();
+  const int64_t axes = a.Int("signal_ndim", 1);
+  if (axes < 1 || axes > 3 || a.Int("onesided", 1) != 1 || a.Int("normalized", 0) != 0)
+    FailUpgrade(Code::kUnsupported, "is supported onesided, not normalized and along 1 to 3 axes.");
+  const auto axis = [&](int64_t i) { return r.before().Constant("axis", Tensor::From<int64_t>({}, {-2 - i})); };
+  const Attributes whole = {{"inverse", int64_t{inverse}}};
+  const Attributes half = {{"inverse", int64_t{inverse}}, {"onesided", int64_t{1}}};
+  const ValueId parts = r.before().Ints("parts", {-1});
+  ValueId x = inverse ? r.In(0) : r.Add("DFT", {r.Add("Unsqueeze", {r.In(0), parts}), kNone, axis(0)}, half);
+  for (int64_t i = axes - 1; i > 0; --i) x = r.Add("DFT", {x, kNone, axis(i)}, whole);
+  if (inverse) return r.Become("Squeeze", {r.Add("DFT", {x, kNone, axis(0)}, half), parts});
+  r.Become("Identity", {x});
+}
+
+/// LayerNormalization of the sum of embeddings that are bytes: they become floats after they are looked up.
+void QEmbedLayerNormalization(Rewrite& r) {
+  // Inputs 8 to 12 are the scales, 13 to 17 the zero points of words, positions, segments, gamma and beta.
+  const auto floats = [&](ValueId x, size_t which) {
+    return r.Add("DequantizeLinear", {x, r.In(8 + which), r.In(13 + which)});
+  };
+  const auto text = [&](const char* name, std::vector<int64_t> values) {
+    return r.before().Ints(name, std::move(values));
+  };
+  const ValueId shape = r.Add("Shape", {r.In(0)});
+  const ValueId length = r.Add("Slice", {shape, text("one", {1}), text("two", {2})});
+  ValueId sum = r.Add("Add", {floats(r.Add("Gather", {r.In(2), r.In(0)}), 0),
+                              floats(r.Add("Slice", {r.In(3), text("first", {0}), length, text("rows", {0})}), 1)});
+  if (r.Has(1) != r.Has(4)) FailUpgrade(Code::kBadGraph, "segment_ids and segment_embedding go together.");
+  if (r.Has(1)) sum = r.Add("Add", {sum, floats(r.Add("Gather", {r.In(4), r.In(1)}), 2)});
+  if (r.HasOut(1)) {
+    const Attributes whole = {{"to", static_cast<int64_t>(DType::kInt32)}};
+    if (r.Has(7)) {
+      const ValueId words = r.Add("Cast", {r.Add("Equal", {r.In(7), r.Number("word", 1, r.In(7))})}, whole);
+      r.Give(1, r.Add("ReduceSum", {words, text("each", {1})}, {{"keepdims", int64_t{0}}}));
+    } else {
+      const ValueId batch = r.Add("Slice", {shape, text("none", {0}), text("batch", {1})});
+      r.Give(1, r.Add("Cast", {r.Add("ConstantOfShape", {batch})}, whole));
+    }
+  }
+  r.Become("LayerNormalization", {sum, floats(r.In(5), 3), floats(r.In(6), 4)},
+           {{"axis", int64_t{-1}}, {"epsilon", r.attributes().Float("epsilon", 1e-12f)}});
+}
+
 void GroupNorm(Rewrite& r) {
   const Attributes& a = r.attributes();
   const bool last = a.Int("channels_last", 1) != 0;
@@ -217,12 +271,15 @@ const std::unordered_map<std::string_view, Rule>& MicrosoftRules() {
          r.Become("GridSample", {r.In(0), r.In(1)}, std::move(a));
        }},
       {"GroupNorm", GroupNorm},
+      {"Irfft", [](Rewrite& r) { RealTransform(r, true); }},
+      {"NhwcConv", NhwcConv},
       {"Pad",
        [](Rewrite& r) {
          std::vector<ValueId> inputs = {r.In(0), r.Add("Reshape", {r.In(1), r.before().Ints("flat", {-1})})};
          if (r.Has(2)) inputs.push_back(r.Add("Reshape", {r.In(2), r.before().Ints("scalar", {})}));
          r.Become("Pad", std::move(inputs), r.attributes());
        }},
+      {"QEmbedLayerNormalization", QEmbedLayerNormalization},
       {"QuickGelu",
        [](Rewrite& r) {
          r.Become("Swish", {r.In(0)}, {{"alpha", r.attributes().Float("alpha", 1.702f)}});
@@ -231,6 +288,7 @@ const std::unordered_map<std::string_view, Rule>& MicrosoftRules() {
        [](Rewrite& r) {
          r.Become("Range", {r.In(0), r.In(1), r.Has(2) ? r.In(2) : r.Number("delta", 1, r.In(0))});
        }},
+      {"Rfft", [](Rewrite& r) { RealTransform(r, false); }},
       {"SkipGroupNorm", GroupNorm},
       {"TorchEmbedding",
        [](Rewrite& r) {

@@ -8,7 +8,11 @@ namespace slipway::onnx {
 
 void FailUpgrade(Code code, const std::string& what) { throw Error(code, what); }
 
-Before::Before(Graph& graph, NodeId at) : g_(graph), at_(at), label_(graph.value(graph.node(at).outputs.at(0)).name) {}
+Before::Before(Graph& graph, NodeId at)
+    : g_(graph),
+      at_(at),
+      label_(graph.value(graph.node(at).outputs.at(0)).name),
+      node_label_(graph.node(at).name.empty() ? label_ : graph.node(at).name) {}
 
 ValueId Before::Constant(std::string_view what, Tensor value) const {
   return g_.AddConstant(fmt::format("{}/{}", label_, what), std::move(value));
@@ -21,7 +25,7 @@ ValueId Before::Ints(std::string_view what, std::vector<int64_t> values) const {
 ValueId Before::Add(std::string_view op_type, std::vector<ValueId> inputs, Attributes attributes) const {
   const std::string name = fmt::format("{}/{}", label_, op_type);
   const ValueId out = g_.AddValue(name);
-  g_.AddNode({.name = name,
+  g_.AddNode({.name = fmt::format("{}/{}", node_label_, op_type),
               .op_type = std::string(op_type),
               .inputs = std::move(inputs),
               .outputs = {out},

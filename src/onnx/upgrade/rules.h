@@ -32,6 +32,7 @@ class Before {
   Graph& g_;
   NodeId at_;
   std::string label_;
+  std::string node_label_;
 };
 
 /// An attribute list of one item.

@@ -2,6 +2,7 @@
 #include <array>
 
 #include "kernels/quant/quantize.h"
+#include "ops/one_number.h"
 #include "ops/op.h"
 #include "ops/shape_math.h"
 
@@ -45,11 +46,6 @@ void Quantize(const Tensor& x, float scale, int32_t zero, Tensor& y, const Threa
 int32_t Zero(const RunContext& c, int i) {
   if (i < 0 || !c.Has(i)) return 0;
   return c.In(i).dtype() == DType::kInt8 ? *c.In(i).data<int8_t>() : *c.In(i).data<uint8_t>();
-}
-
-void ExpectOne(const InferContext& c, int i) {
-  if (c.Has(i) && c.HasRank(i) && Product(c.Shape(i), 0, c.Shape(i).rank()).Differs(Dim(1)))
-    c.Fail("{} has shape {}, but must be one number.", c.InputName(i), c.Shape(i).ToString());
 }
 
 template <const QLinearForm& F>

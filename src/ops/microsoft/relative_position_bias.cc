@@ -3,6 +3,7 @@
 
 #include "ops/in_float.h"
 #include "ops/indexing.h"
+#include "ops/one_number.h"
 #include "ops/shape_math.h"
 
 namespace slipway {
@@ -28,6 +29,7 @@ struct RelativePositionBias {
     Dim lengths[2] = {Dim::Unknown(), Dim::Unknown()};
     for (int i : {1, 2}) {
       c.ExpectElem(i, {DType::kInt64});
+      ExpectOne(c, i);
       if (const auto n = c.Ints(i); n && n->size() == 1) lengths[i - 1] = (*n)[0];
       if (lengths[i - 1].is_const() && lengths[i - 1].value() < 0)
         c.Fail("{} is {}.", c.InputName(i), lengths[i - 1].ToString());

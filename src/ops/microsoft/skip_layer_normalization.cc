@@ -19,7 +19,7 @@ struct SkipNormalization {
   void Infer(InferContext& c) const {
     c.ExpectSameElem(1, 0);
     for (int i = 2; i <= kBias; ++i) {
-      if (!c.Has(i)) continue;
+      if (i != 2 && !c.Has(i)) continue;
       c.ExpectSameElem(i, 0);
       c.ExpectRank(i, 1, 1);
       if (c.HasRank(0) && c.HasRank(i) && c.Shape(0).rank() > 0 &&

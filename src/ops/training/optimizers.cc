@@ -2,6 +2,7 @@
 
 #include "core/dtype_visit.h"
 #include "ops/indexing.h"
+#include "ops/one_number.h"
 #include "ops/shape_math.h"
 
 namespace slipway {
@@ -28,10 +29,7 @@ struct Optimizer {
   void Infer(InferContext& c) const {
     c.ExpectElem(0, kTypes);
     c.ExpectElem(1, {DType::kInt64});
-    for (int i = 0; i < 2; ++i) {
-      const auto shape = c.HasRank(i) ? c.Shape(i).Concrete() : std::nullopt;
-      if (shape && shape->size() != 1) c.Fail("{} must be one number.", c.InputName(i));
-    }
+    for (const int i : {0, 1}) ExpectOne(c, i);
     const int tensors = (c.num_inputs() - 2) / kKinds;
     if (tensors < 1 || tensors * kKinds != c.num_inputs() - 2 || c.num_outputs() != tensors * (kKinds - 1)) {
       c.Fail("has {} inputs and {} outputs, but for each tensor {} and {} are wanted, after the rate and count.",
