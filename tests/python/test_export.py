@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import slipway
 import torch
-from export_models import Classifier, TextClassifier, agrees, export, refused, session, shapes
+from export_models import Branch, Classifier, TextClassifier, agrees, export, refused, session, shapes
 from slipway.errors import ExportWarning
 from torch import nn
 
@@ -97,6 +97,35 @@ def test_axes_of_one_name_are_one_though_the_model_never_compares_them():
     axes = {"a": {0: "n"}, "b": {0: "n"}}
     report = export(Model(), (torch.ones(1, 3), torch.ones(1, 4)), dynamic_axes=axes, output_names=["c", "d"])
     assert shapes(report) == {"a": ["n", 3], "b": ["n", 4], "c": ["n", 3], "d": ["n", 4]}
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_pytorch_is_left_as_it_was(fails):
+    import builtins
+    import gc
+
+    import torch.export._trace
+    import torch.fx.proxy
+    from torch.fx.experimental import proxy_tensor, sym_node
+
+    places = (
+        builtins,
+        proxy_tensor,
+        sym_node.SymNode,
+        torch.export._trace,
+        torch.fx.GraphModule,
+        torch.fx.proxy,
+        nn.LSTM,
+    )
+    before = [dict(vars(p)) for p in places]
+    if fails:
+        refused(Branch().eval(), (torch.randn(1, 4),))
+    else:
+        export(Classifier().eval(), (torch.randn(1, 3, 8, 8),), dynamic_axes={"pixel_values": {0: "n"}})
+    assert all(dict(vars(p)) == b for p, b in zip(places, before, strict=True))
+    assert gc.isenabled() and gc.get_freeze_count() == 0
+    program = torch.export.export(nn.Linear(3, 2), (torch.randn(1, 3),))
+    assert "linear" in program.graph_module.code
 
 
 def test_import_leaves_torch_alone():
@@ -245,7 +274,7 @@ class Counter(nn.Module):
         self.count += 1
         self.inner.cache[:2] = x[0, :2]
         self.mean = self.mean * 0.9 + x.mean(0)
-        self.last = self.mean * 2
+        self.last = self.last * 0.5 + self.mean
         return x * self.count + self.inner.cache + self.mean + self.last
 
 
@@ -258,6 +287,12 @@ def test_changed_buffers_are_named_and_keep_their_values():
         assert f"forward changes {name}" in told
     assert "self.count += 1" in told and report.ok and len(report.runs) > 2
     assert all(torch.equal(before[k], v) for k, v in model.state_dict().items()) and model.last is before["last"]
+
+
+def test_weights_that_hooks_compute_are_no_state():
+    model = nn.Sequential(nn.utils.weight_norm(nn.Linear(4, 4)), nn.utils.spectral_norm(nn.Linear(4, 3))).eval()
+    report = export(model, (torch.randn(1, 4),), dynamic_axes={"input": {0: "n"}})
+    assert report.ok and not report.warnings
 
 
 def test_state_as_an_input_and_an_output():

@@ -83,7 +83,7 @@ def _placeholders(count: int) -> list[inspect.Parameter]:
 
 @contextlib.contextmanager
 def flat_call(
-    module: torch.nn.Module, arguments: Arguments, seen: list[Outputs], set_anew: dict[str, str | None]
+    module: torch.nn.Module, arguments: Arguments, seen: list[Outputs], set_anew: dict[str, torch.Tensor]
 ) -> Iterator[None]:
     """Lets the module be called with the example's tensors alone and give tensors alone; notes what it sets anew.
 
@@ -208,7 +208,7 @@ def _with(
     dynamic: tuple[dict[int, Any], ...],
 ) -> Captured:
     seen: list[Outputs] = []
-    set_anew: dict[str, str | None] = {}
+    set_anew: dict[str, torch.Tensor] = {}
     with (
         source.watch_guards(__file__) as guards,
         flat_call(module, arguments, seen, set_anew),
@@ -229,7 +229,9 @@ def _with(
             if isinstance(found[place][axis], int):
                 symbol = guards.symbols.get(f"L['input_{place}'].size()[{axis}]")
                 pinned[place, axis] = guards.find(symbol) if symbol else None
-    return Captured(program, seen[0], sizes, guards, found, pinned, set_anew | state.changed(program))
+    return Captured(
+        program, seen[0], sizes, guards, found, pinned, state.carried(program, set_anew) | state.changed(program)
+    )
 
 
 def _merged(captured: Captured, axes: DynamicAxes) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 import torch
 from torch.export import ExportedProgram
@@ -52,22 +52,32 @@ def changed(program: ExportedProgram) -> dict[str, str | None]:
 
 
 @contextlib.contextmanager
-def attributes(module: torch.nn.Module) -> Iterator[dict[str, str | None]]:
-    """Tells, after it, which tensors that are plain attributes were set anew, and sets them back."""
+def attributes(module: torch.nn.Module) -> Iterator[dict[str, torch.Tensor]]:
+    """Gives, after it, the tensors that were plain attributes and were set anew, and sets them back."""
     before = [
         (vars(m), key, value, f"{path}.{key}" if path else key)
         for path, m in module.named_modules()
         for key, value in vars(m).items()
         if isinstance(value, torch.Tensor)
     ]
-    found: dict[str, str | None] = {}
+    found: dict[str, torch.Tensor] = {}
     try:
         yield found
     finally:
         for holder, key, value, name in before:
             if holder.get(key) is not value:
                 holder[key] = value
-                found[name] = None
+                found[name] = value
+
+
+def carried(program: ExportedProgram, set_anew: Mapping[str, torch.Tensor]) -> dict[str, None]:
+    """Of these attributes those that the program reads too; what is set before it is read carries nothing over."""
+    read = [c for c in program.constants.values() if isinstance(c, torch.Tensor)]
+    return {
+        name: None
+        for name, old in set_anew.items()
+        if any(c.shape == old.shape and c.dtype == old.dtype and torch.equal(c, old) for c in read)
+    }
 
 
 @contextlib.contextmanager
