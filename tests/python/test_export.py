@@ -303,3 +303,16 @@ def test_state_as_an_input_and_an_output():
 
     report = export(Stream(), (torch.randn(1, 4), torch.zeros(1, 4)), output_names=["y", "new_state"])
     assert report.ok and not [w for w in report.warnings if "changes" in w]
+
+
+def test_what_training_takes_is_loaded_when_it_is_used():
+    import subprocess
+
+    code = """
+import sys, torch, slipway
+slipway.export(torch.nn.Linear(3, 2).eval(), (torch.ones(2, 3),), verify=False)
+assert "networkx" not in sys.modules
+from torch._functorch._activation_checkpointing import graph_info_provider
+assert graph_info_provider.nx.DiGraph.__module__.startswith("networkx")
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

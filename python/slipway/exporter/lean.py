@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import gc
-import importlib.util
+import importlib
 import sys
 import traceback
 import types
@@ -46,23 +46,29 @@ def without_collections() -> Iterator[None]:
             gc.unfreeze()
 
 
+class _Later(types.ModuleType):
+    """A module that is loaded when something of it is used; for those that import it, its names are but annotations."""
+
+    imported = False
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(importlib.import_module(self.__name__), name) if self.imported else Any
+
+
 def _import_without_networkx() -> None:
     """Loads torch.export's tracer without networkx, which plans of memory for training take."""
     name = "networkx"
     if name in sys.modules or "torch.export._trace" in sys.modules:
         return
-    spec = importlib.util.find_spec(name)
-    if spec is None or spec.loader is None:
-        return
-    spec.loader = importlib.util.LazyLoader(spec.loader)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # loads itself where it is used after all
+    later = sys.modules[name] = _Later(name)
     try:
-        spec.loader.exec_module(module)
         import torch.export._trace  # noqa: F401
     finally:
-        if isinstance(module, importlib.util._LazyModule):  # type: ignore[attr-defined]
-            sys.modules.pop(name, None)  # so that one who imports it gets it in the ordinary way
+        later.imported = True
+        if sys.modules.get(name) is later:
+            del sys.modules[name]  # one who imports it gets it in the ordinary way
 
 
 class _UserLine:
