@@ -213,10 +213,11 @@ def main():
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("names", nargs="*")
     arguments = parser.parse_args()
+    cases = [c for c in rows() if not arguments.names or any(n.lower() in c[0].lower() for n in arguments.names)]
+    if not cases:
+        parser.error(f"no operator's row has {' or '.join(map(repr, arguments.names))} in its name")
     print(f"{'operator':24} {'Slipway us':>11} {'ort us':>11} {'least':>6} {'median':>7}   {arguments.threads} threads")
-    for case in rows():
-        if arguments.names and not any(n.lower() in case[0].lower() for n in arguments.names):
-            continue
+    for case in cases:
         try:
             ours, theirs, ratio = measure(case, arguments.threads, arguments.rounds)
         except Exception as e:

@@ -18,6 +18,8 @@ import time
 from pathlib import Path
 
 import numpy as np
+from models import TEXTS
+from names import one_of
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "models"))
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -136,7 +138,7 @@ def main():
     parser.add_argument("--median", type=int, default=40)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("names", nargs="*", default=["minilm_l6", "bert_base"])
+    parser.add_argument("names", nargs="*", default=["minilm_l6", "bert_base"], type=one_of(TEXTS))
     a = parser.parse_args()
     lengths, results = draw_lengths(a.requests, a.median), {}
     for name in a.names:

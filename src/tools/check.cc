@@ -35,6 +35,12 @@ class Checker {
 
   void Add(const Error& e, const Node* node = nullptr) {
     Finding f{.code = e.code(), .message = e.what(), .advice = std::string(Advice(e.code()))};
+    // What is wrong with a file may say itself what to do.
+    const size_t own = e.code() == Code::kBadFile ? f.message.rfind("\n  ") : std::string::npos;
+    if (own != std::string::npos) {
+      f.advice = f.message.substr(own + 3);
+      f.message.resize(own);
+    }
     if (node) f.node = node->name, f.op_type = node->op_type;
     // One shape rule may say the same of a body's node through each node around it.
     const auto same = [&](const Finding& other) { return other.message == f.message; };

@@ -192,6 +192,14 @@ def test_check(model, tmp_path):
     assert_error(slipway("run", bad), "Frobnicate")
 
 
+def test_a_damaged_compiled_model_has_one_remedy(model, tmp_path):
+    out = tmp_path / "m.slipway"
+    assert slipway("compile", model, "-o", out).returncode == 0
+    out.write_bytes(out.read_bytes()[:100])
+    found = json.loads(slipway("check", out, "--json").stdout)["findings"]
+    assert [f["advice"] for f in found] == ["Compile it again."]
+
+
 @pytest.mark.parametrize("content", [None, b"", b"not a model" * 10])
 def test_bad_files(tmp_path, content):
     path = tmp_path / "file.onnx"

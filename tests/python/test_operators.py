@@ -1,62 +1,13 @@
 """Operators beside ONNX's reference evaluator, on shapes, attributes and types drawn at random from a fixed seed."""
 
-import struct
-import zlib
-
-import ml_dtypes
 import numpy as np
 import pytest
 import slipway
 from onnx.reference import ReferenceEvaluator
+from reference import PREVIEW, TRAINING, compare, floats, pick, single
 
 import onnx
 from onnx import helper
-
-TRAINING = "ai.onnx.preview.training"
-PREVIEW = "ai.onnx.preview"
-
-
-def single(op, inputs, outputs=1, opset=None, domain="", **attributes):
-    """A model of one node; an input of None is left out."""
-    names = ["" if v is None else f"x{i}" for i, v in enumerate(inputs)]
-    results = [f"y{i}" for i in range(outputs)]
-    node = helper.make_node(op, names, results, domain=domain, **attributes)
-    infos = [
-        helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(v.dtype), [None] * v.ndim)
-        for n, v in zip(names, inputs, strict=True)
-        if n
-    ]
-    graph = helper.make_graph([node], "one", infos, [onnx.ValueInfoProto(name=n) for n in results])
-    opsets = [helper.make_opsetid("", opset or 28)]
-    if domain:
-        opsets.append(helper.make_opsetid(domain, 1))
-    return helper.make_model(graph, opset_imports=opsets, ir_version=10), {
-        n: v for n, v in zip(names, inputs, strict=True) if n
-    }
-
-
-def compare(op, inputs, outputs=1, rtol=1e-4, atol=1e-5, **options):
-    model, feeds = single(op, inputs, outputs, **options)
-    want = ReferenceEvaluator(model).run(None, feeds)
-    got = slipway.InferenceSession(model.SerializeToString()).run(None, feeds)
-    for g, w in zip(got, want, strict=True):
-        # The reference computes optimizers in the type of Python's numbers.
-        w = np.asarray(w, g.dtype if options.get("domain") == TRAINING else None)
-        assert g.shape == w.shape and g.dtype == w.dtype
-        np.testing.assert_allclose(g.astype(np.float64), w.astype(np.float64), rtol=rtol, atol=atol)
-
-
-@pytest.fixture(params=range(6))
-def rng(request):
-    return np.random.default_rng(request.param)
-
-
-def floats(rng, *shape, dtype=np.float32):
-    return rng.standard_normal(shape).astype(dtype)
-
-
-def pick(rng, *choices):
-    return choices[rng.integers(len(choices))]
 
 
 def test_grid_sample(rng):
@@ -241,30 +192,6 @@ def test_optimizers(rng):
     compare("Momentum", [rate, steps, x, g, s], 2, alpha=0.9, beta=0.8, mode=mode, **options)
 
 
-def test_linear_attention(rng):
-    heads, share, size, value_size, tokens = 2, pick(rng, 1, 2), 3, 4, 5
-    rule = pick(rng, "linear", "gated", "delta", "gated_delta")
-    decay = -rng.random((2, tokens, pick(rng, heads, heads * size))).astype(np.float32)
-    beta = rng.random((2, tokens, pick(rng, heads, 1))).astype(np.float32)
-    compare(
-        "LinearAttention",
-        [
-            floats(rng, 2, tokens, heads * share * size),
-            floats(rng, 2, tokens, heads * size),
-            floats(rng, 2, tokens, heads * value_size),
-            pick(rng, None, floats(rng, 2, heads, size, value_size)),
-            decay if rule.startswith("gated") else None,
-            beta if rule.endswith("delta") else None,
-        ],
-        2,
-        q_num_heads=heads * share,
-        kv_num_heads=heads,
-        update_rule=rule,
-        rtol=1e-3,
-        atol=1e-4,
-    )
-
-
 def test_causal_conv_with_state(rng):
     length, taps = int(rng.integers(1, 8)), int(rng.integers(1, 5))
     inputs = [
@@ -282,46 +209,6 @@ def test_swiglu_and_flex_attention(rng):
     q, k, v = floats(rng, 2, heads, 3, 8), floats(rng, 2, pick(rng, 4, 2), 5, 8), None
     v = floats(rng, 2, k.shape[1], 5, 6)
     compare("FlexAttention", [q, k, v], domain=PREVIEW, rtol=1e-3, atol=1e-4)
-
-
-@pytest.mark.parametrize("seed", range(24))
-def test_attention_corners(seed):
-    """Flat and not, shared heads, masks shorter than the keys, windows, caches inside and out, what lies between."""
-    rng = np.random.default_rng(seed)
-    batch, heads, shared, queries, keys = 2, pick(rng, 2, 4), 2, int(rng.integers(1, 5)), int(rng.integers(2, 7))
-    q, k, v = (
-        floats(rng, batch, heads, queries, 4),
-        floats(rng, batch, shared, keys, 4),
-        floats(rng, batch, shared, keys, 3),
-    )
-    past = [None, None]
-    nonpad = None
-    cache = pick(rng, "none", "past", "nonpad")
-    if cache == "past":
-        past = [floats(rng, batch, shared, 3, 4), floats(rng, batch, shared, 3, 3)]
-    if cache == "nonpad":
-        nonpad = rng.integers(1, keys + 1, batch)
-    total = keys + (3 if cache == "past" else 0)
-    # A mask whose last axis is 1 may be repeated or filled up: both are "broadcast", so that none is tried here.
-    columns = total if cache == "nonpad" else int(rng.integers(2, total + 1))
-    shape = pick(rng, (queries, columns), (1, heads, queries, columns), (batch, 1, queries, columns))
-    mask = pick(rng, None, floats(rng, *shape), rng.random(shape) > 0.3)
-    attributes = {"is_causal": int(rng.integers(2)), "softcap": float(pick(rng, 0.0, 2.0))}
-    if rng.integers(2):
-        attributes |= {"left_window_size": int(rng.integers(-1, 3)), "right_window_size": int(rng.integers(-1, 3))}
-    if rng.integers(2):
-        attributes["scale"] = 0.3
-    outputs = 4 if rng.integers(2) else 1
-    if outputs == 4:
-        # With a soft cap the reference gives for mode 0 what mode 1 is: not the raw product.
-        attributes["qk_matmul_output_mode"] = int(rng.integers(1 if attributes["softcap"] else 0, 4))
-    if cache != "past" and rng.integers(2):
-        q, k, v = (x.transpose(0, 2, 1, 3).reshape(batch, x.shape[2], -1) for x in (q, k, v))
-        attributes |= {"q_num_heads": heads, "kv_num_heads": shared}
-    if cache == "nonpad":
-        outputs = 1
-        attributes.pop("qk_matmul_output_mode", None)
-    compare("Attention", [q, k, v, mask, *past, nonpad], outputs, rtol=1e-3, atol=1e-5, **attributes)
 
 
 def gradient(expression, feeds, xs, y, declared=None):
@@ -386,86 +273,6 @@ def test_bad_inputs_are_named(op, inputs, attributes, message):
     model, feeds = single(op, inputs, **attributes)
     with pytest.raises(slipway.errors.Error, match=message):
         slipway.InferenceSession(model.SerializeToString()).run(None, feeds)
-
-
-def decode(data, pixel_format="RGB"):
-    model, feeds = single("ImageDecoder", [np.frombuffer(data, np.uint8)], pixel_format=pixel_format)
-    return slipway.InferenceSession(model.SerializeToString()).run(None, feeds)[0]
-
-
-def png(rng, samples, depth, color, palette=None):
-    """A PNG file of samples [height, width, channels] below 2 ** depth, each row with a filter drawn at random."""
-    height, width, channels = samples.shape
-    if depth == 16:
-        rows = samples.astype(">u2").reshape(height, -1).view(np.uint8)
-    else:
-        bits = (samples.reshape(height, -1, 1) >> np.arange(depth)[::-1]) & 1
-        rows = np.packbits(bits.reshape(height, -1).astype(np.uint8), axis=1)
-    step = max(1, channels * depth // 8)
-    above, out = np.zeros(rows.shape[1], np.int64), bytearray()
-    for row in rows.astype(np.int64):
-        kind = int(rng.integers(5))
-        left = np.concatenate([np.zeros(step, np.int64), row])[: len(row)]
-        corner = np.concatenate([np.zeros(step, np.int64), above])[: len(row)]
-        estimate = left + above - corner
-        a, b, c = abs(estimate - left), abs(estimate - above), abs(estimate - corner)
-        paeth = np.where((a <= b) & (a <= c), left, np.where(b <= c, above, corner))
-        guess = [0 * row, left, above, (left + above) // 2, paeth][kind]
-        out += bytes([kind]) + ((row - guess) % 256).astype(np.uint8).tobytes()
-        above = row
-
-    def chunk(name, body):
-        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-
-    header = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0)
-    colors = chunk(b"PLTE", palette.tobytes()) if palette is not None else b""
-    packed = zlib.compress(bytes(out), int(rng.integers(0, 10)))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + colors + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
-
-
-@pytest.mark.parametrize(
-    ("color", "depth"),
-    [(0, d) for d in (1, 2, 4, 8, 16)] + [(3, d) for d in (1, 2, 4, 8)] + [(c, d) for c in (2, 4, 6) for d in (8, 16)],
-)
-def test_png(color, depth):
-    rng = np.random.default_rng(color * 16 + depth)
-    channels = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[color]
-    samples = rng.integers(0, 2**depth, (13, 37, channels))
-    palette = rng.integers(0, 256, (2**depth, 3), np.uint8) if color == 3 else None
-    image = decode(png(rng, samples, depth, color, palette))
-    if color == 3:
-        want = palette[samples[..., 0]]
-    else:
-        want = samples >> 8 if depth == 16 else samples * 255 // (2**depth - 1)
-        want = want[..., :3] if color in (2, 6) else np.repeat(want[..., :1], 3, -1)
-    np.testing.assert_array_equal(image, want)
-
-
-def test_bmp_and_pnm():
-    rng = np.random.default_rng(0)
-    image = rng.integers(0, 256, (5, 7, 3), np.uint8)
-    rows = b"".join(row.tobytes().ljust(24, b"\0") for row in image[::-1, :, ::-1])
-    info = struct.pack("<IiiHHIIiiII", 40, 7, 5, 1, 24, 0, len(rows), 0, 0, 0, 0)
-    bmp = b"BM" + struct.pack("<IHHI", 54 + len(rows), 0, 0, 54) + info + rows
-    np.testing.assert_array_equal(decode(bmp), image)
-    np.testing.assert_array_equal(decode(bmp, "BGR"), image[..., ::-1])
-    np.testing.assert_array_equal(decode(b"P6 # a comment\n7 5\n255\n" + image.tobytes()), image)
-    text = " ".join(map(str, image.ravel()))
-    np.testing.assert_array_equal(decode(f"P3\n7 5\n255\n{text}\n".encode()), image)
-    bits = rng.integers(0, 2, (5, 7), np.uint8)
-    want = (1 - bits[..., None]) * np.uint8(255)
-    np.testing.assert_array_equal(decode(b"P4 7 5\n" + np.packbits(bits, axis=1).tobytes(), "Grayscale"), want)
-
-
-def test_broken_images_have_no_pixels():
-    rng = np.random.default_rng(0)
-    whole = png(rng, rng.integers(0, 256, (9, 9, 3)), 8, 2)
-    for data in (b"", b"P6", b"BM", whole[:40], b"\xff\xd8\xff\xe0 no picture", b"nothing known", b"P5 9 9 255\n"):
-        assert decode(data).shape == (0, 0, 3)
-    for _ in range(200):
-        broken = bytearray(whole)
-        broken[int(rng.integers(8, len(whole)))] ^= 1 << int(rng.integers(8))
-        assert decode(bytes(broken)).ndim == 3
 
 
 def long_rows(dtype):
@@ -606,39 +413,6 @@ def test_recurrent_batches(op, gates, hidden, layout, threads):
             alone, alone_last = run(x[:n, i : i + 1].copy(), None)
             np.testing.assert_allclose(y[:n, :, i], alone[:, :, 0], rtol=1e-4, atol=2e-5)
             np.testing.assert_allclose(last[:, i], alone_last[:, 0], rtol=1e-4, atol=2e-5)
-
-
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-@pytest.mark.parametrize("queries, keys", [(1, 40), (5, 5), (70, 90)])
-@pytest.mark.parametrize("mask", [None, "bool", "add"])
-@pytest.mark.parametrize("options", [{}, {"is_causal": 1}, {"softcap": 2.0, "scale": 0.3}, {"softmax_precision": 1}])
-def test_attention_in_halves_is_its_definition(dtype, queries, keys, mask, options):
-    """Each step of the definition rounds. What NumPy sums in bfloat16 one by one is off by more for long rows."""
-    dtype = np.dtype(getattr(ml_dtypes, dtype, dtype))
-    rng = np.random.default_rng(queries)
-    q, k, v = (floats(rng, 2, h, n, 16).astype(dtype) for h, n in ((4, queries), (2, keys), (2, keys)))
-    masks = {
-        None: None,
-        "bool": rng.integers(0, 4, (queries, keys)) > 0,
-        "add": floats(rng, 2, 1, queries, keys).astype(dtype),
-    }
-    tolerance = 4e-3 if dtype == np.float16 else 5e-2
-    compare("Attention", [q, k, v, masks[mask]], opset=24, rtol=tolerance, atol=tolerance, **options)
-
-
-@pytest.mark.parametrize("mode", range(4))
-def test_attention_in_halves_tells_its_scores(mode):
-    rng = np.random.default_rng(mode)
-    q, k, v = (floats(rng, 1, 2, n, 8, dtype=np.float16) for n in (3, 6, 6))
-    model, feeds = single(
-        "Attention", [q, k, v], 4, opset=24, is_causal=1, softcap=3.0 * (mode > 0), qk_matmul_output_mode=mode
-    )
-    model.graph.node[0].output[1] = model.graph.node[0].output[2] = ""
-    del model.graph.output[1:3]
-    want = ReferenceEvaluator(model).run(None, feeds)
-    got = slipway.InferenceSession(model.SerializeToString()).run(None, feeds)
-    for g, w in zip(got, want, strict=True):
-        np.testing.assert_allclose(g.astype(np.float64), w.astype(np.float64), rtol=2e-3, atol=2e-3)
 
 
 @pytest.mark.parametrize("opset", [11, 12])

@@ -3,7 +3,7 @@
 #include "kernels/gemm/gemm.h"
 #include "kernels/gemm/scratch.h"
 #include "ops/in_float.h"
-#include "ops/shape_math.h"
+#include "ops/microsoft/block_weights.h"
 
 namespace slipway {
 namespace {
@@ -43,15 +43,9 @@ struct MatMulBnb4 {
       c.Fail("attribute 'block_size' is {}, but must be 1 or more.", block_size);
     c.ExpectElem(1, {DType::kUint8});
     c.ExpectSameElem(2, 0);
-    CheckSize(c, 1, (n * k + 1) / 2);
-    CheckSize(c, 2, (n * k - 1) / block_size + 1);
-    SymbolicShape out = c.Shape(0);
-    if (out.has_rank()) {
-      if (out.rank() < 1 || out[out.rank() - 1].Differs(Dim(k)))
-        c.Fail("{} has shape {}, but its last axis must be {}.", c.InputName(0), out.ToString(), k);
-      out[out.rank() - 1] = n;
-    }
-    c.Out(0, c.Elem(0), std::move(out));
+    CheckHolds(c, 1, (n * k + 1) / 2);
+    CheckHolds(c, 2, (n * k - 1) / block_size + 1);
+    c.Out(0, c.Elem(0), BlockProductShape(c, n, k));
   }
 
   void Run(RunContext& c) const {
@@ -74,11 +68,6 @@ struct MatMulBnb4 {
   }
 
  private:
-  static void CheckSize(const InferContext& c, int i, int64_t count) {
-    if (c.HasRank(i) && Product(c.Shape(i), 0, c.Shape(i).rank()).Differs(Dim(count)))
-      c.Fail("{} has shape {}, but must hold {} numbers.", c.InputName(i), c.Shape(i).ToString(), count);
-  }
-
   void Dequantize(const RunContext& c, int64_t first, int64_t count, float* out) const {
     const uint8_t* bytes = c.In(1).data<uint8_t>();
     const float* most = c.In(2).data<float>();

@@ -4,7 +4,7 @@
 #include "kernels/gemm/scratch.h"
 #include "kernels/quant/nbits.h"
 #include "ops/in_float.h"
-#include "ops/shape_math.h"
+#include "ops/microsoft/block_weights.h"
 
 namespace slipway {
 
@@ -32,12 +32,12 @@ struct MatMulNBits {
       c.Fail("attribute 'block_size' is {}, but must be a power of 2 and 16 or more.", block_size);
     c.ExpectElem(1, {DType::kUint8});
     c.ExpectSameElem(2, 0);
-    CheckSize(c, 1, n * blocks() * (block_size * bits / 8));
-    CheckSize(c, 2, n * blocks());
+    CheckHolds(c, 1, n * blocks() * (block_size * bits / 8));
+    CheckHolds(c, 2, n * blocks());
     if (c.Has(3)) {
       const bool packed = c.Elem(3) == DType::kUint8;
       if (!packed) c.ExpectSameElem(3, 0);
-      CheckSize(c, 3, n * (packed ? (blocks() * bits + 7) / 8 : blocks()));
+      CheckHolds(c, 3, n * (packed ? (blocks() * bits + 7) / 8 : blocks()));
     }
     if (c.Has(4)) {
       c.ExpectElem(4, {DType::kInt32});
@@ -47,15 +47,9 @@ struct MatMulNBits {
     }
     if (c.Has(5)) {
       c.ExpectSameElem(5, 0);
-      CheckSize(c, 5, n);
+      CheckHolds(c, 5, n);
     }
-    SymbolicShape out = c.Shape(0);
-    if (out.has_rank()) {
-      if (out.rank() < 1 || out[out.rank() - 1].Differs(Dim(k)))
-        c.Fail("{} has shape {}, but its last axis must be {}.", c.InputName(0), out.ToString(), k);
-      out[out.rank() - 1] = n;
-    }
-    c.Out(0, c.Elem(0), std::move(out));
+    c.Out(0, c.Elem(0), BlockProductShape(c, n, k));
   }
 
   void Run(RunContext& c) const {
@@ -77,11 +71,6 @@ struct MatMulNBits {
 
  private:
   int64_t blocks() const { return (k + block_size - 1) / block_size; }
-
-  static void CheckSize(const InferContext& c, int i, int64_t count) {
-    if (c.HasRank(i) && Product(c.Shape(i), 0, c.Shape(i).rank()).Differs(Dim(count)))
-      c.Fail("{} has shape {}, but must hold {} numbers.", c.InputName(i), c.Shape(i).ToString(), count);
-  }
 
   /// [n, blocks] as float, whichever way they come.
   std::vector<float> ZeroPoints(const RunContext& c) const {
