@@ -1,5 +1,5 @@
-// Where a session's creation and first run go: load_bench MODEL.onnx [--dim NAME=SIZE]... [--rounds N]
-// Milliseconds of each step, the medians over rounds in one process, so that the file is in the page cache.
+// Where a session's creation and first run go: load_bench MODEL.onnx [--dim NAME=SIZE]... [--rounds N] [--threads N]
+// [--runs N]. Milliseconds of each step, the medians over rounds in one process, so that the file is in the page cache.
 
 #include <algorithm>
 #include <chrono>
@@ -41,7 +41,7 @@ class Steps {
       std::vector<double> sorted = times_.at(name);
       std::nth_element(sorted.begin(), sorted.begin() + sorted.size() / 2, sorted.end());
       const double median = sorted[sorted.size() / 2];
-      if (name != "warm run") total += median;
+      if (name != "second run" && name != "warm run") total += median;
       std::printf("%-12s %9.2f\n", name.c_str(), median);
     }
     std::printf("%-12s %9.2f\n", "in all", total);
@@ -56,8 +56,8 @@ class Steps {
   std::map<std::string, std::vector<double>> times_;
 };
 
-void Round(const std::string& path, const InputSizes& sizes, Steps& steps) {
-  const Threads threads;
+void Round(const std::string& path, const InputSizes& sizes, int thread_count, int runs, Steps& steps) {
+  const Threads threads(thread_count);
   Model model = steps.Time("read", [&] { return ReadModel(path); });
   Graph& graph = *model.graph;
   steps.Time("verify", [&] { Verify(graph); });
@@ -76,8 +76,9 @@ void Round(const std::string& path, const InputSizes& sizes, Steps& steps) {
     return out;
   };
   steps.Time("plan", [&] { program->PlanFor(values()); });
-  steps.Time("first run", [&] { program->Run(values(), {}); });
-  steps.Time("warm run", [&] { program->Run(values(), {}); });
+  for (int i = 0; i < runs; ++i) {
+    steps.Time(i == 0 ? "first run" : i == 1 ? "second run" : "warm run", [&] { program->Run(values(), {}); });
+  }
 }
 
 }  // namespace
@@ -85,21 +86,23 @@ void Round(const std::string& path, const InputSizes& sizes, Steps& steps) {
 
 int main(int argc, char** argv) {
   if (argc < 2) {
-    std::fprintf(stderr, "usage: load_bench MODEL.onnx [--dim NAME=SIZE]... [--rounds N]\n");
+    std::fprintf(stderr, "usage: load_bench MODEL.onnx [--dim NAME=SIZE]... [--rounds N] [--threads N] [--runs N]\n");
     return 2;
   }
   slipway::InputSizes sizes;
-  int rounds = 5;
+  int rounds = 5, threads = 0, runs = 3;
   for (int i = 2; i + 1 < argc; i += 2) {
     const std::string option = argv[i], value = argv[i + 1];
     if (option == "--rounds") rounds = std::atoi(value.c_str());
+    if (option == "--threads") threads = std::atoi(value.c_str());
+    if (option == "--runs") runs = std::atoi(value.c_str());
     const size_t equals = value.find('=');
     if (option == "--dim" && equals != std::string::npos) {
       sizes.dims[value.substr(0, equals)] = std::atoll(value.c_str() + equals + 1);
     }
   }
   slipway::Steps steps;
-  for (int i = 0; i < rounds; ++i) slipway::Round(argv[1], sizes, steps);
+  for (int i = 0; i < rounds; ++i) slipway::Round(argv[1], sizes, threads, runs, steps);
   steps.Print();
   return 0;
 }
