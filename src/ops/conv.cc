@@ -65,14 +65,12 @@ class ConvWeights {
  public:
   ConvWeights(const kernels::ConvAttributes& attributes, Tensor weights, WeightStore& store)
       : attributes_(attributes), weights_(std::move(weights)), store_(store) {
-    may_wait_ = kernels::IsPointwise(attributes_) && attributes_.groups == 1 && MayWait(weights_, store);
+    may_wait_ = MayWait(weights_, store);
   }
 
-  /// True once, for a convolution that is a product with the weights as they lie in the file: a process that runs a
-  /// model once takes no memory for a second copy of them.
-  bool TakeFirstUse(const kernels::ConvShape& s) {
-    return may_wait_ && kernels::PackedConv::CanScale(attributes_, s) && !used_.exchange(true);
-  }
+  /// True once, where the weights lie in a file: a process that runs a model once takes no memory for a second copy of
+  /// them.
+  bool TakeFirstUse() { return may_wait_ && !used_.exchange(true); }
 
   /// Packs for what is quickest on such images.
   void PackFor(const kernels::ConvShape& shape, const Threads& threads) {
@@ -81,6 +79,7 @@ class ConvWeights {
     Pack(kernels::PackedConv::Fastest(attributes_, shape), threads);
   }
 
+  const kernels::ConvAttributes& attributes() const { return attributes_; }
   const float* data() const { return weights_.data<float>(); }
   void Release() const { ReleasePages(weights_); }
 
@@ -242,33 +241,28 @@ struct Conv {
     const Tensor& x = c.In(0);
     Tensor& y = c.Out(0);
     const kernels::ConvShape shape = ShapeFor(spatial, x.shape(), y.shape());
-    MemoryStore store;
-    std::optional<kernels::PackedConv> once;
-    if (!weights) {
-      once.emplace(AttributesFor(spatial, c.In(1).shape()), c.In(1).data<float>(), kernels::Packing{c.threads(), store},
-                   &shape);
-    }
+    const kernels::ConvAttributes attributes =
+        weights ? weights->attributes() : AttributesFor(spatial, c.In(1).shape());
     kernels::Epilogue now = epilogue;
     now.bias = c.Has(2) ? c.In(2).data<float>() : nullptr;
     const float* residual = c.Has(3) ? c.In(3).data<float>() : nullptr;
     const float* scale = c.Has(4) ? c.In(4).data<float>() : nullptr;
-    const int64_t channels = c.In(1).shape()[1] * group, out_channels = c.In(1).shape()[0];
-    now.residual_stride = out_channels;
-    const bool as_they_lie = weights && !scale && weights->TakeFirstUse(shape);
-    const kernels::PackedConv* conv = as_they_lie ? nullptr : weights ? &weights->For(shape, c.threads()) : &*once;
-    if (scale && !(channels_last && kernels::PackedConv::CanScale(conv->attributes(), shape))) {
+    if (scale && !(channels_last && kernels::PackedConv::CanScale(attributes, shape))) {
       c.Fail("a scale of the input is for 1x1 kernels over channels-last images.");
     }
+    const bool once = !weights || weights->TakeFirstUse();
+    const kernels::PackedConv* packed = once ? nullptr : &weights->For(shape, c.threads());
     const auto run = [&](const float* in, float* out) {
-      if (conv) return conv->Run({in, scale}, shape, now, out, c.threads());
-      kernels::GemmUnpacked(shape.n * shape.d * shape.h * shape.w, out_channels, channels, in, channels,
-                            weights->data(), 1, channels, out, out_channels, now, c.threads());
-      weights->Release();
+      if (packed) return packed->Run({in, scale}, shape, now, out, c.threads());
+      const float* plain = weights ? weights->data() : c.In(1).data<float>();
+      kernels::ConvOnce(attributes, plain, {in, scale}, shape, now, out, c.threads());
+      if (weights && !getenv("NOREL")) weights->Release();
     };
     if (channels_last) {
       now.residual = residual;
       return run(x.data<float>(), y.data<float>());
     }
+    const int64_t channels = attributes.c, out_channels = attributes.oc;
     const int64_t pixels = shape.d * shape.h * shape.w, out_pixels = shape.od * shape.oh * shape.ow;
     auto* in_last = static_cast<float*>(c.Scratch((x.size() + y.size() * (residual ? 2 : 1)) * sizeof(float) + 128));
     float* out_last = in_last + x.size();

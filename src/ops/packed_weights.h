@@ -5,10 +5,13 @@
 #include <memory>
 #include <mutex>
 #include <utility>
+#include <sys/mman.h>
+#include <cstdlib>
 
 #include "core/mapped_file.h"
 #include "core/memory.h"
 #include "kernels/gemm/gemm.h"
+#include "kernels/gemm/gemm_once.h"
 #include "ops/op.h"
 
 namespace slipway {
@@ -51,7 +54,7 @@ class PackedWeights {
 /// of small neighbours stay behind.
 inline bool MayWait(const Tensor& weights, const WeightStore& store) {
   constexpr size_t kLeastLazyBytes = 512 << 10;
-  return !store.at_load() && weights.raw() && weights.bytes() >= kLeastLazyBytes && IsMapped(weights);
+  return !store.at_load() && weights.raw() && weights.bytes() >= (getenv("LEAST") ? (size_t)atol(getenv("LEAST")) : kLeastLazyBytes) && IsMapped(weights);
 }
 
 /// A constant right-hand matrix that is packed when it is used for the second time: a process that runs a model once
@@ -71,8 +74,9 @@ class LazyWeights {
   void Multiply(int64_t m, const float* a, float* y, const kernels::Epilogue& epilogue, const Threads& threads) {
     if (!ready_.load(std::memory_order_acquire)) {
       if (!used_.exchange(true)) {
-        kernels::GemmUnpacked(m, n_, k_, a, k_, b_.data<float>(), row_stride_, col_stride_, y, n_, epilogue, threads);
-        ReleasePages(b_);
+        if (getenv("POP")) {uintptr_t x=(uintptr_t)b_.raw(), e=x+b_.bytes(); x&=~4095ul; int64_t np=(e-x+65535)/65536; threads.ParallelFor(np, 16, [&](int64_t u,int64_t v){ madvise((void*)(x+u*65536),std::min(e-x-u*65536,(v-u)*65536ul),22);}); }
+        kernels::GemmOnce(m, n_, k_, a, k_, b_.data<float>(), row_stride_, col_stride_, y, n_, epilogue, threads);
+        if (!getenv("NOREL")) ReleasePages(b_);
         return;
       }
       std::lock_guard lock(mutex_);

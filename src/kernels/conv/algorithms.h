@@ -9,6 +9,9 @@ namespace slipway::kernels {
 
 std::unique_ptr<ConvKernel> MakeGemmConv(const ConvAttributes& attributes, const float* weights,
                                          const Packing& packing);
+/// What it gives, with weights that are packed some output channels at a time, for this run alone.
+void GemmConvOnce(const ConvAttributes& attributes, const float* weights, const ConvInput& x, const ConvShape& shape,
+                  const Epilogue& epilogue, float* y, const Threads& threads);
 std::unique_ptr<ConvKernel> MakeDirectConv(const ConvAttributes& attributes, const float* weights,
                                            const Packing& packing);
 /// `tile` outputs a side: 2 or 4.

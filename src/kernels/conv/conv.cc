@@ -3,6 +3,8 @@
 #include <utility>
 
 #include "kernels/conv/algorithms.h"
+#include "kernels/gemm/gemm_once.h"
+#include "kernels/once_store.h"
 
 namespace slipway::kernels {
 namespace {
@@ -120,6 +122,23 @@ void PackedConv::Run(const ConvInput& x, const ConvShape& shape, const Epilogue&
   packed.residual_stride = attributes_.oc;
   const ConvShape flat = Flat(attributes_, shape);
   kernels_[static_cast<int>(Choose(flat))]->Run(x, flat, packed, y, threads);
+}
+
+void ConvOnce(const ConvAttributes& a, const float* weights, const ConvInput& x, const ConvShape& shape,
+              const Epilogue& epilogue, float* y, const Threads& threads) {
+  if (shape.n * shape.od * shape.oh * shape.ow * a.oc == 0) return;
+  Epilogue packed = epilogue;
+  packed.residual_stride = a.oc;
+  const ConvShape s = Flat(a, shape);
+  const ConvAlgorithm algorithm = PackedConv::Fastest(a, s);
+  if (algorithm != ConvAlgorithm::kGemm) {
+    OnceStore store;
+    PackedConv(a, weights, {threads, store}, algorithm).Run(x, s, packed, y, threads);
+  } else if (a.groups > 1 || x.scale != nullptr || !IsPointwise(a, s)) {
+    GemmConvOnce(a, weights, x, s, packed, y, threads);
+  } else {
+    GemmOnce(s.n * s.h * s.w, a.oc, a.c, x.data, a.c, weights, 1, a.c, y, a.oc, packed, threads);
+  }
 }
 
 size_t PackedConv::Bytes() const {

@@ -7,6 +7,7 @@
 #include "kernels/conv/scaled_rows.h"
 #include "kernels/gemm/gemm.h"
 #include "kernels/gemm/scratch.h"
+#include "kernels/once_store.h"
 
 namespace slipway::kernels {
 namespace {
@@ -159,7 +160,40 @@ class GemmConv : public ConvKernel {
 
   size_t Bytes() const override { return static_cast<size_t>(groups_ * bytes_); }
 
+  /// The product with some output channels at a time, whose weights are packed before it in memory that threads keep.
+  static void RunInParts(const ConvAttributes& a, const float* weights, const ConvInput& x, const ConvShape& s,
+                         const Epilogue& epilogue, float* y, const Threads& threads) {
+    constexpr int64_t kPartFloats = 192 * 1024;
+    const GemmConv conv(a);
+    const int64_t k = a.kd * a.kh * a.kw * a.c;
+    const int64_t columns = std::max<int64_t>(1, kPartFloats / k / kColumns) * kColumns;
+    const int64_t m = s.n * s.od * s.oh * s.ow;
+    const Threads alone(1);
+    threads.ParallelFor(CeilDiv(a.oc, columns), 1, [&](int64_t begin, int64_t end) {
+      static thread_local Scratch dense, panels;
+      for (int64_t first = begin * columns; first < std::min(end * columns, a.oc); first += columns) {
+        const int64_t count = std::min(columns, a.oc - first);
+        float* packed = panels.Reserve(PackedBytes(k, count) / sizeof(float));
+        conv.PackColumns(weights, 0, 1, first, count, dense.Reserve(static_cast<size_t>(kColumns * k)), packed);
+        Epilogue e = epilogue;
+        if (e.bias != nullptr) e.bias += first;
+        if (e.residual != nullptr) e.residual += first;
+        const PackedMatrix b{.k = k, .n = count, .data = packed};
+        if (x.scale != nullptr) {
+          Gemm(m, ScaledRows(x.data, x.scale, s.h * s.w, a.c), b, y + first, a.oc, e, alone);
+        } else {
+          Gemm(m, PatchRows(a, s, x.data, 0, a.c), b, y + first, a.oc, e, alone);
+        }
+      }
+    });
+  }
+
  private:
+  static constexpr int64_t kColumns = 64;  // whole panels of every instruction set
+
+  /// One group, not packed.
+  explicit GemmConv(const ConvAttributes& a) : a_(a), groups_(1), c_(a.c), oc_(a.oc), bytes_(0) {}
+
   /// Few channels, as an image's three: gathering a pixel's patch copies many short runs for few products.
   bool HasShortRuns() const {
     constexpr int64_t kFewChannels = 8;
@@ -228,16 +262,23 @@ class GemmConv : public ConvKernel {
       PackMatrix(weights + g * oc_ * k, k, oc_, 1, k, out, threads);
       return;
     }
-    constexpr int64_t kColumns = 64;  // whole panels of every instruction set
     const int64_t grain = CeilDiv(int64_t{64} << 10, kColumns * k);
     threads.ParallelFor(CeilDiv(oc_, kColumns), grain, [&](int64_t begin, int64_t end) {
       const auto dense = std::make_unique_for_overwrite<float[]>(static_cast<size_t>(kColumns * k));
-      for (int64_t first = begin * kColumns; first < std::min(end * kColumns, oc_); first += kColumns) {
-        const int64_t count = std::min(kColumns, oc_ - first);
-        for (int64_t o = 0; o < count; ++o) Unfold(weights, g, merge, first + o, dense.get() + o * k);
-        PackMatrix(dense.get(), k, count, 1, k, out + first * k, Threads(1));
-      }
+      const int64_t first = begin * kColumns;
+      PackColumns(weights, g, merge, first, std::min(end * kColumns, oc_) - first, dense.get(), out + first * k);
     });
+  }
+
+  /// Packs `columns` columns of a group from `first` on; `dense` has room for kColumns of them.
+  void PackColumns(const float* weights, int64_t g, int64_t merge, int64_t first, int64_t columns, float* dense,
+                   float* out) const {
+    const int64_t k = a_.kd * a_.kh * a_.kw * c_;
+    for (int64_t at = 0; at < columns; at += kColumns) {
+      const int64_t count = std::min(kColumns, columns - at);
+      for (int64_t o = 0; o < count; ++o) Unfold(weights, g, merge, first + at + o, dense + o * k);
+      PackMatrix(dense, k, count, 1, k, out + at * k, Threads(1));
+    }
   }
 
   /// out[kd][kh][kw][c] of output channel o of merged group g from weights[oc][c][kh][kw]; zero between groups that
@@ -267,6 +308,17 @@ class GemmConv : public ConvKernel {
 std::unique_ptr<ConvKernel> MakeGemmConv(const ConvAttributes& attributes, const float* weights,
                                          const Packing& packing) {
   return std::make_unique<GemmConv>(attributes, weights, packing);
+}
+
+void GemmConvOnce(const ConvAttributes& a, const float* weights, const ConvInput& x, const ConvShape& s,
+                  const Epilogue& epilogue, float* y, const Threads& threads) {
+  // In parts the patches are gathered for each of them; up to here the whole is not much for a cache.
+  constexpr size_t kWholeBytes = size_t{4} << 20;
+  if (a.groups == 1 && PackedBytes(a.kd * a.kh * a.kw * a.c, a.oc) > kWholeBytes) {
+    return GemmConv::RunInParts(a, weights, x, s, epilogue, y, threads);
+  }
+  OnceStore store;
+  GemmConv(a, weights, {threads, store}).Run(x, s, epilogue, y, threads);
 }
 
 }  // namespace slipway::kernels
