@@ -8,8 +8,8 @@ namespace slipway::kernels {
 namespace {
 
 /// In the order in which they stand in for one another.
-constexpr ConvAlgorithm kAll[] = {ConvAlgorithm::kWinograd4, ConvAlgorithm::kWinograd2, ConvAlgorithm::kDirect,
-                                  ConvAlgorithm::kGemm};
+constexpr ConvAlgorithm kAll[] = {ConvAlgorithm::kWinograd4,       ConvAlgorithm::kWinograd3, ConvAlgorithm::kWinograd2,
+                                  ConvAlgorithm::kWinogradStride2, ConvAlgorithm::kDirect,    ConvAlgorithm::kGemm};
 
 /// The transforms cost a pass over the pixels, and pay only where a pixel meets enough channels behind them.
 constexpr int64_t kWinogradChannels = 32;
@@ -22,6 +22,12 @@ constexpr int64_t kDirectChannels = 32;
 bool HasEvenGroups(const ConvAttributes& a) {
   const int64_t c = a.c / a.groups, oc = a.oc / a.groups;
   return oc % 16 == 0 || (16 % oc == 0 && c <= oc);
+}
+
+/// Dense, at that stride.
+bool Is3x3(const ConvAttributes& a, int64_t stride) {
+  return IsFlat(a) && a.groups == 1 && a.kh == 3 && a.kw == 3 && a.stride_h == stride && a.stride_w == stride &&
+         a.dilation_h == 1 && a.dilation_w == 1;
 }
 
 ConvShape Flat(const ConvAttributes& a, ConvShape s) {
@@ -57,9 +63,11 @@ bool PackedConv::Supports(const ConvAttributes& a, ConvAlgorithm algorithm) {
     case ConvAlgorithm::kDirect:
       return IsFlat(a) && a.groups > 1 && HasEvenGroups(a);
     case ConvAlgorithm::kWinograd2:
+    case ConvAlgorithm::kWinograd3:
     case ConvAlgorithm::kWinograd4:
-      return IsFlat(a) && a.groups == 1 && a.kh == 3 && a.kw == 3 && a.stride_h == 1 && a.stride_w == 1 &&
-             a.dilation_h == 1 && a.dilation_w == 1;
+      return Is3x3(a, 1);
+    case ConvAlgorithm::kWinogradStride2:
+      return Is3x3(a, 2);
   }
   return false;
 }
@@ -96,10 +104,10 @@ void PackedConv::Pack(ConvAlgorithm algorithm, const float* weights, const Packi
       kernel = MakeDirectConv(attributes_, weights, packing);
       break;
     case ConvAlgorithm::kWinograd2:
-      kernel = MakeWinogradConv(attributes_, weights, 2, packing);
-      break;
+    case ConvAlgorithm::kWinograd3:
     case ConvAlgorithm::kWinograd4:
-      kernel = MakeWinogradConv(attributes_, weights, 4, packing);
+    case ConvAlgorithm::kWinogradStride2:
+      kernel = MakeWinogradConv(attributes_, weights, algorithm, packing);
       break;
   }
 }
