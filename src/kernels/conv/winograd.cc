@@ -408,7 +408,10 @@ class WinogradConv : public ConvKernel {
     });
     for (int64_t i = 0; i < out_blocks_ * Matrices(); ++i) {
       const int64_t columns = std::min(kOutBlock, a.oc - i / Matrices() * kOutBlock);
-      packed_.push_back({.k = a.c, .n = columns, .data = storage_.get() + i * matrix_floats_});
+      packed_.push_back({.k = a.c,
+                         .n = columns,
+                         .data = storage_.get() + i * matrix_floats_,
+                         .next = storage_.get() + (i + 1) % (out_blocks_ * Matrices()) * matrix_floats_});
     }
   }
 
@@ -527,11 +530,7 @@ class WinogradConv : public ConvKernel {
 
 std::unique_ptr<ConvKernel> MakeWinogradConv(const ConvAttributes& attributes, const float* weights,
                                              ConvAlgorithm algorithm, const Packing& packing) {
-  const WinogradForm& form = algorithm == ConvAlgorithm::kWinogradStride2 ? kFormStride2
-                             : algorithm == ConvAlgorithm::kWinograd4     ? kForm4
-                             : algorithm == ConvAlgorithm::kWinograd3     ? kForm3
-                                                                          : kForm2;
-  return std::make_unique<WinogradConv>(attributes, weights, form, packing);
+  return std::make_unique<WinogradConv>(attributes, weights, FormOf(algorithm), packing);
 }
 
 }  // namespace slipway::kernels

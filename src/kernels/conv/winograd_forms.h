@@ -82,4 +82,17 @@ inline constexpr WinogradForm kFormStride2 = {
     .kernel = {{1, 0, 0}, {1, 0, 1}, {0, 0, 1}, {0, 1, 0}},
 };
 
+inline const WinogradForm& FormOf(ConvAlgorithm algorithm) {
+  switch (algorithm) {
+    case ConvAlgorithm::kWinogradStride2:
+      return kFormStride2;
+    case ConvAlgorithm::kWinograd4:
+      return kForm4;
+    case ConvAlgorithm::kWinograd3:
+      return kForm3;
+    default:
+      return kForm2;
+  }
+}
+
 }  // namespace slipway::kernels
