@@ -41,6 +41,10 @@ constexpr Layer kLayers[] = {
     {"resnet50/3x3s2_14_512", 14, 512, 512, 3, 2, 1, 1},
     {"resnet50/3x3_7_512", 7, 512, 512, 3, 1, 1, 1},
     {"resnet50/1x1_7_512_2048", 7, 512, 2048, 1, 1, 0, 1},
+    {"resnet18/3x3s2_56_64_128", 56, 64, 128, 3, 2, 1, 1},
+    {"resnet18/3x3s2_28_128_256", 28, 128, 256, 3, 2, 1, 1},
+    {"resnet18/3x3s2_14_256_512", 14, 256, 512, 3, 2, 1, 1},
+    {"yolo/3x3s2_160_32_64", 160, 32, 64, 3, 2, 1, 1},
     {"mobilenetv2/stem", 224, 3, 32, 3, 2, 1, 1},
     {"mobilenetv2/dw3_112_32", 112, 32, 32, 3, 1, 1, 32},
     {"mobilenetv2/1x1_112_32_16", 112, 32, 16, 1, 1, 0, 1},
@@ -64,8 +68,8 @@ constexpr Layer kLayers[] = {
     {"resnext50/3x3_56_128_g32", 56, 128, 128, 3, 1, 1, 32},
 };
 
-constexpr size_t kColdBytes = 96 << 20;
-constexpr const char* kAlgorithms[] = {"gemm", "direct", "f2", "f4"};
+const size_t kColdBytes = getenv("WARM") ? 0 : 96 << 20;
+constexpr const char* kAlgorithms[] = {"gemm", "direct", "f2", "f3", "f4", "stride2"};
 
 ConvAttributes AttributesOf(const Layer& l) {
   return {.c = l.c,
@@ -150,9 +154,10 @@ void RegisterAll() {
       })->UseRealTime();
     }
     for (const Layer& l : kLayers) {
-      for (const ConvAlgorithm algorithm :
-           {ConvAlgorithm::kGemm, ConvAlgorithm::kWinograd2, ConvAlgorithm::kWinograd4}) {
-        if (!PackedConv::Supports(AttributesOf(l), ConvAlgorithm::kWinograd4)) continue;
+      if (l.kernel != 3 || l.groups != 1) continue;
+      for (int i = 0; i < PackedConv::kAlgorithms; ++i) {
+        const auto algorithm = static_cast<ConvAlgorithm>(i);
+        if (!PackedConv::Supports(AttributesOf(l), algorithm)) continue;
         const std::string name = "choice/" + (l.name + suffix) + "/" + kAlgorithms[static_cast<int>(algorithm)];
         benchmark::RegisterBenchmark(name.c_str(), [&l, threads, algorithm](benchmark::State& s) {
           RunLayer(s, l, &algorithm, threads);

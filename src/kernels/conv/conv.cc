@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "kernels/conv/algorithms.h"
+#include "kernels/conv/winograd_forms.h"
 #include "kernels/gemm/gemm_once.h"
 #include "kernels/once_store.h"
 
@@ -10,8 +11,8 @@ namespace slipway::kernels {
 namespace {
 
 /// In the order in which they stand in for one another.
-constexpr ConvAlgorithm kAll[] = {ConvAlgorithm::kWinograd4, ConvAlgorithm::kWinograd2, ConvAlgorithm::kDirect,
-                                  ConvAlgorithm::kGemm};
+constexpr ConvAlgorithm kAll[] = {ConvAlgorithm::kWinograd4,       ConvAlgorithm::kWinograd3, ConvAlgorithm::kWinograd2,
+                                  ConvAlgorithm::kWinogradStride2, ConvAlgorithm::kDirect,    ConvAlgorithm::kGemm};
 
 /// The transforms cost a pass over the pixels, and pay only where a pixel meets enough channels behind them.
 constexpr int64_t kWinogradChannels = 32;
@@ -26,6 +27,34 @@ bool HasEvenGroups(const ConvAttributes& a) {
   return oc % 16 == 0 || (16 % oc == 0 && c <= oc);
 }
 
+/// Dense, at that stride.
+bool Is3x3(const ConvAttributes& a, int64_t stride) {
+  return IsFlat(a) && a.groups == 1 && a.kh == 3 && a.kw == 3 && a.stride_h == stride && a.stride_w == stride &&
+         a.dilation_h == 1 && a.dilation_w == 1;
+}
+
+// What a 3x3 convolution costs, in pixels multiplied by one matrix [c, oc] that is at hand. A matrix comes from memory,
+// which takes as long as some pixels; the transforms and the ends of short sums take their part of a pixel.
+constexpr double kMatrixPixels = 6;
+constexpr double kTransform = 6;  // of a vector, in products
+constexpr double kSumEnd = 10;    // of a sum, in products
+
+double GemmCost(const ConvAttributes& a, const ConvShape& s) {
+  const double taps = static_cast<double>(a.kh * a.kw);
+  const double pixels = taps * static_cast<double>(s.n * s.oh * s.ow);
+  return pixels * (1 + 2.0 / a.oc + kSumEnd / taps / a.c) + taps * kMatrixPixels;
+}
+
+double WinogradCost(const WinogradForm& form, const ConvAttributes& a, const ConvShape& s) {
+  const auto values = [&form](int64_t size) {
+    const int64_t missing = size % form.tile == 0 ? 0 : std::count(form.whole, form.whole + form.values, true);
+    return CeilDiv(size, form.tile) * form.values - missing;
+  };
+  const double pixels = static_cast<double>(s.n * values(s.oh) * values(s.ow));
+  return pixels * (1 + kTransform / a.oc + (kTransform + kSumEnd) / a.c) +
+         kMatrixPixels * form.matrices * form.matrices;
+}
+
 ConvShape Flat(const ConvAttributes& a, ConvShape s) {
   if (IsFlat(a)) s.n *= std::exchange(s.d, 1), s.od = 1;
   return s;
@@ -36,14 +65,15 @@ ConvShape Flat(const ConvAttributes& a, ConvShape s) {
 ConvAlgorithm PackedConv::Fastest(const ConvAttributes& a, const ConvShape& shape) {
   const ConvShape s = Flat(a, shape);
   if (Supports(a, ConvAlgorithm::kDirect) && a.oc / a.groups <= kDirectChannels) return ConvAlgorithm::kDirect;
-  if (!Supports(a, ConvAlgorithm::kWinograd4) || std::min(a.c, a.oc) < kWinogradChannels) {
-    return ConvAlgorithm::kGemm;
+  ConvAlgorithm fastest = ConvAlgorithm::kGemm;
+  if (std::min(a.c, a.oc) < kWinogradChannels) return fastest;
+  double least = GemmCost(a, s);
+  for (const ConvAlgorithm algorithm : kAll) {
+    if (algorithm < ConvAlgorithm::kWinograd2 || !Supports(a, algorithm)) continue;
+    const double cost = WinogradCost(FormOf(algorithm), a, s);
+    if (cost < least) least = cost, fastest = algorithm;
   }
-  // The transformed weights are 4 or 16/9 times the plain ones and come from memory: it takes a few tiles to be worth
-  // that.
-  const auto tiles = [&s](int64_t side) { return s.n * CeilDiv(s.oh, side) * CeilDiv(s.ow, side); };
-  if (tiles(4) >= 32) return ConvAlgorithm::kWinograd4;
-  return tiles(2) >= 12 ? ConvAlgorithm::kWinograd2 : ConvAlgorithm::kGemm;
+  return fastest;
 }
 
 int64_t ConvOutputSize(int64_t size, int64_t kernel, int64_t stride, int64_t dilation, int64_t pad_begin,
@@ -59,9 +89,11 @@ bool PackedConv::Supports(const ConvAttributes& a, ConvAlgorithm algorithm) {
     case ConvAlgorithm::kDirect:
       return IsFlat(a) && a.groups > 1 && HasEvenGroups(a);
     case ConvAlgorithm::kWinograd2:
+    case ConvAlgorithm::kWinograd3:
     case ConvAlgorithm::kWinograd4:
-      return IsFlat(a) && a.groups == 1 && a.kh == 3 && a.kw == 3 && a.stride_h == 1 && a.stride_w == 1 &&
-             a.dilation_h == 1 && a.dilation_w == 1;
+      return Is3x3(a, 1);
+    case ConvAlgorithm::kWinogradStride2:
+      return Is3x3(a, 2);
   }
   return false;
 }
@@ -98,10 +130,10 @@ void PackedConv::Pack(ConvAlgorithm algorithm, const float* weights, const Packi
       kernel = MakeDirectConv(attributes_, weights, packing);
       break;
     case ConvAlgorithm::kWinograd2:
-      kernel = MakeWinogradConv(attributes_, weights, 2, packing);
-      break;
+    case ConvAlgorithm::kWinograd3:
     case ConvAlgorithm::kWinograd4:
-      kernel = MakeWinogradConv(attributes_, weights, 4, packing);
+    case ConvAlgorithm::kWinogradStride2:
+      kernel = MakeWinogradConv(attributes_, weights, algorithm, packing);
       break;
   }
 }

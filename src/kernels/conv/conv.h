@@ -63,10 +63,12 @@ struct ConvInput {
 };
 
 enum class ConvAlgorithm : uint8_t {
-  kGemm,       ///< 1x1 as a matrix product of the pixels, anything else through an implicit im2col
-  kDirect,     ///< tap by tap, where groups are narrow
-  kWinograd2,  ///< F(2x2, 3x3)
-  kWinograd4,  ///< F(4x4, 3x3)
+  kGemm,             ///< 1x1 as a matrix product of the pixels, anything else through an implicit im2col
+  kDirect,           ///< tap by tap, where groups are narrow
+  kWinograd2,        ///< F(2x2, 3x3)
+  kWinograd3,        ///< F(3x3, 3x3)
+  kWinograd4,        ///< F(4x4, 3x3)
+  kWinogradStride2,  ///< 3x3 at stride 2: F(2x2, 2x2) of every second row and column, with those between
 };
 
 /// One algorithm with weights in its own form.
@@ -81,7 +83,7 @@ class ConvKernel {
 /// A convolution of float32 images, channels last, with weights packed once; safe to run from many threads.
 class PackedConv {
  public:
-  static constexpr int kAlgorithms = 4;
+  static constexpr int kAlgorithms = 6;
   /// `weights` as ONNX has them, [oc, c / groups, kd, kh, kw]; not referred to afterwards. groups divides c and oc.
   /// With `expected` the weights are packed only for what is fastest on such images, otherwise for each algorithm that
   /// may be fastest on some. Either way every shape runs.

@@ -150,7 +150,7 @@ void Check(const Case& t, const Operands& in, const PackedConv& conv, Epilogue e
   double most = 0;
   for (const Sum& sum : in.plain) most = std::max(most, sum.magnitude);
   for (size_t i = 0; i < count; ++i) {
-    const bool winograd = used == ConvAlgorithm::kWinograd2 || used == ConvAlgorithm::kWinograd4;
+    const bool winograd = used >= ConvAlgorithm::kWinograd2;
     const double error = (winograd ? 2e-6 * most : 1e-6 * in.plain[i].magnitude) * e.scale;
     const size_t channel = i % static_cast<size_t>(t.a.oc);
     const double before =
@@ -232,11 +232,16 @@ const Case kCases[] = {
     {{.c = 17, .oc = 16, .kh = 3, .kw = 3}, 1, 1, 1, 1, 1, 1, 1},
     {{.c = 16, .oc = 40, .kh = 3, .kw = 3}, 3, 5, 6, 2, 0, 1, 2},
     {{.c = 40, .oc = 48, .kh = 3, .kw = 3}, 1, 50, 45, 1, 1, 1, 1},
+    {{.c = 64, .oc = 72, .kh = 3, .kw = 3, .stride_h = 2, .stride_w = 2}, 2, 14, 14, 1, 1, 1, 1},
+    {{.c = 33, .oc = 31, .kh = 3, .kw = 3, .stride_h = 2, .stride_w = 2}, 3, 12, 9, 0, 0, 1, 1},
+    {{.c = 35, .oc = 64, .kh = 3, .kw = 3, .stride_h = 2, .stride_w = 2}, 1, 57, 50, 1, 1, 1, 1},
+    {{.c = 5, .oc = 7, .kh = 3, .kw = 3, .stride_h = 2, .stride_w = 2}, 1, 1, 2, 1, 2, 1, 1},
 };
 // clang-format on
 
-constexpr ConvAlgorithm kAlgorithms[] = {ConvAlgorithm::kGemm, ConvAlgorithm::kDirect, ConvAlgorithm::kWinograd2,
-                                         ConvAlgorithm::kWinograd4};
+constexpr ConvAlgorithm kAlgorithms[] = {ConvAlgorithm::kGemm,      ConvAlgorithm::kDirect,
+                                         ConvAlgorithm::kWinograd2, ConvAlgorithm::kWinograd3,
+                                         ConvAlgorithm::kWinograd4, ConvAlgorithm::kWinogradStride2};
 
 TEST(ConvTest, EveryAlgorithmMatchesPlainLoops) {
   MemoryStore store;
@@ -313,7 +318,8 @@ TEST(ConvTest, WinogradOverManyChannelsStaysWithinTheModelsTolerance) {
   double most = 0;
   for (const Sum& sum : in.plain) most = std::max(most, std::fabs(sum.value));
   ForEachTarget([&] {
-    for (const ConvAlgorithm algorithm : {ConvAlgorithm::kWinograd2, ConvAlgorithm::kWinograd4}) {
+    for (const ConvAlgorithm algorithm :
+         {ConvAlgorithm::kWinograd2, ConvAlgorithm::kWinograd3, ConvAlgorithm::kWinograd4}) {
       const PackedConv conv(t.a, in.weights.data(), {Threads(1), store}, algorithm);
       std::vector<float> y(in.plain.size());
       conv.Run({in.x.data()}, in.s, {}, y.data(), Threads(1));

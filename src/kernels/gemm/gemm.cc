@@ -240,7 +240,8 @@ void RunBlock(const GemmJob& job, const Blocking& s, int64_t row, int64_t rows, 
       const int cols = t.n <= kLanes ? 1 : kTileCols;
       FindPanel(job, col, k0, cols, panel_scratch, t);
       // A thread's next task is most often the next panel.
-      t.prefetch = reinterpret_cast<const char*>(p + 1 < s.panels && job.packed ? t.b + b.k * t.ldb : t.b);
+      const float* other = b.next != nullptr ? b.next : t.b;
+      t.prefetch = reinterpret_cast<const char*>(p + 1 < s.panels && job.packed ? t.b + b.k * t.ldb : other);
       const int64_t prefetch_bytes = columns * t.ldb * sizeof(float) / tiles;
       t.prefetch_step = DivideUp(t.ldb * sizeof(float), tiles);
       t.bias = job.epilogue->bias == nullptr ? nullptr : job.epilogue->bias + col;

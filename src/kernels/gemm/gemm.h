@@ -14,6 +14,7 @@ struct PackedMatrix {
   int64_t k = 0;
   int64_t n = 0;
   const float* data = nullptr;  ///< 64-byte aligned; owned by whoever allocated PackedBytes(k, n)
+  const float* next = nullptr;  ///< what the next product reads, fetched meanwhile; null: unknown
 };
 
 /// Bytes that PackMatrix writes for a [k, n] matrix.

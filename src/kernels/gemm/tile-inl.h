@@ -172,7 +172,10 @@ HWY_NOINLINE void RunTile(const Tile& t) {
         if constexpr (kStream) {
           for (int j = 0; j < kCols; ++j) __builtin_prefetch(b + 1024 + j * kLanes, 0, 3);
         } else if constexpr (kCols > 1) {
+          constexpr int kLineBytes = 64;
           __builtin_prefetch(prefetch, 0, 2);
+          // One tile fetches a whole row of the panel a step.
+          if constexpr (kCols * kLanes * sizeof(float) > kLineBytes) __builtin_prefetch(prefetch + kLineBytes, 0, 2);
           prefetch += prefetch_step;
         }
         Step<kRows, kCols>(a, lda, lda3, b, acc[u]);
