@@ -10,6 +10,7 @@
 #include <iterator>
 #include <map>
 #include <mutex>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -19,17 +20,21 @@ namespace {
 /// The mappings alive, by start: only their pages may be given back, for elsewhere that would lose data.
 struct Registry {
   std::mutex mutex;
-  std::map<const std::byte*, size_t> ranges;
+  struct File {
+    size_t size;
+    bool released = false;  // as a whole
+  };
+  std::map<const std::byte*, File> files;
   static Registry& Get() {
     static auto* registry = new Registry;
     return *registry;
   }
-  /// Whether the byte lies in one of them; the caller has the mutex.
-  bool Holds(const std::byte* at) const {
-    const auto after = ranges.upper_bound(at);
-    if (after == ranges.begin()) return false;
-    const auto& [start, size] = *std::prev(after);
-    return at < start + size;
+  /// The one in which the byte lies, or the end; the caller has the mutex.
+  auto Find(const std::byte* at) {
+    const auto after = files.upper_bound(at);
+    if (after == files.begin()) return files.end();
+    const auto file = std::prev(after);
+    return at < file->first + file->second.size ? file : files.end();
   }
 };
 
@@ -59,7 +64,7 @@ std::shared_ptr<const MappedFile> MappedFile::Open(const std::string& path) {
   const auto* start = static_cast<const std::byte*>(data);
   Registry& registry = Registry::Get();
   std::lock_guard lock(registry.mutex);
-  registry.ranges[start] = size;
+  registry.files[start] = {size};
   return std::shared_ptr<const MappedFile>(new MappedFile(start, size));
 }
 
@@ -67,7 +72,7 @@ MappedFile::~MappedFile() {
   if (!data_) return;
   Registry& registry = Registry::Get();
   std::lock_guard lock(registry.mutex);
-  registry.ranges.erase(data_);
+  registry.files.erase(data_);
   munmap(const_cast<std::byte*>(data_), size_);
 }
 
@@ -75,7 +80,7 @@ bool IsMapped(const Tensor& tensor) {
   if (!tensor.defined() || tensor.dtype() == DType::kString) return false;
   Registry& registry = Registry::Get();
   std::lock_guard lock(registry.mutex);
-  return registry.Holds(static_cast<const std::byte*>(tensor.raw()));
+  return registry.Find(static_cast<const std::byte*>(tensor.raw())) != registry.files.end();
 }
 
 void ReleasePages(const Tensor& tensor) {
@@ -83,11 +88,20 @@ void ReleasePages(const Tensor& tensor) {
   const auto* begin = static_cast<const std::byte*>(tensor.raw());
   Registry& registry = Registry::Get();
   std::lock_guard lock(registry.mutex);
-  if (!registry.Holds(begin)) return;
+  if (registry.Find(begin) == registry.files.end()) return;
   constexpr uintptr_t kPage = 4096;
   const uintptr_t first = (reinterpret_cast<uintptr_t>(begin) + kPage - 1) / kPage * kPage;
   const uintptr_t last = (reinterpret_cast<uintptr_t>(begin) + tensor.bytes()) / kPage * kPage;
   if (first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
+}
+
+void ReleaseFileOnce(const Tensor& tensor) {
+  if (!tensor.defined() || tensor.dtype() == DType::kString) return;
+  Registry& registry = Registry::Get();
+  std::lock_guard lock(registry.mutex);
+  const auto file = registry.Find(static_cast<const std::byte*>(tensor.raw()));
+  if (file == registry.files.end() || std::exchange(file->second.released, true)) return;
+  madvise(const_cast<std::byte*>(file->first), file->second.size, MADV_DONTNEED);
 }
 
 }  // namespace slipway

@@ -33,4 +33,7 @@ bool IsMapped(const Tensor& tensor);
 /// tensors. The data stays readable: it would come from the file anew.
 void ReleasePages(const Tensor& tensor);
 
+/// The same for all of the file in which the tensor lies; the first call for a file alone does something.
+void ReleaseFileOnce(const Tensor& tensor);
+
 }  // namespace slipway

@@ -68,8 +68,7 @@ class ConvWeights {
     may_wait_ = MayWait(weights_, store);
   }
 
-  /// True once, where the weights lie in a file: a process that runs a model once takes no memory for a second copy of
-  /// them.
+  /// True once, where the weights wait for their second use.
   bool TakeFirstUse() { return may_wait_ && !used_.exchange(true); }
 
   /// Packs for what is quickest on such images.
@@ -81,7 +80,6 @@ class ConvWeights {
 
   const kernels::ConvAttributes& attributes() const { return attributes_; }
   const float* data() const { return weights_.data<float>(); }
-  void Release() const { ReleasePages(weights_); }
 
   const kernels::PackedConv& For(const kernels::ConvShape& shape, const Threads& threads) {
     const kernels::ConvAlgorithm fastest = kernels::PackedConv::Fastest(attributes_, shape);
@@ -98,6 +96,7 @@ class ConvWeights {
   const kernels::PackedConv& Pack(kernels::ConvAlgorithm algorithm, const Threads& threads) {
     auto& packed = packed_[static_cast<size_t>(algorithm)];
     if (!packed) {
+      if (may_wait_) LeaveFirstRun(weights_);
       packed = std::make_unique<const kernels::PackedConv>(attributes_, weights_.data<float>(),
                                                            kernels::Packing{threads, store_}, algorithm);
       ReleasePages(weights_);
@@ -256,7 +255,6 @@ struct Conv {
       if (packed) return packed->Run({in, scale}, shape, now, out, c.threads());
       const float* plain = weights ? weights->data() : c.In(1).data<float>();
       kernels::ConvOnce(attributes, plain, {in, scale}, shape, now, out, c.threads());
-      if (weights && !getenv("NOREL")) weights->Release();
     };
     if (channels_last) {
       now.residual = residual;

@@ -5,13 +5,12 @@
 #include <memory>
 #include <mutex>
 #include <utility>
-#include <sys/mman.h>
-#include <cstdlib>
 
 #include "core/mapped_file.h"
 #include "core/memory.h"
 #include "kernels/gemm/gemm.h"
 #include "kernels/gemm/gemm_once.h"
+#include "kernels/once_store.h"
 #include "ops/op.h"
 
 namespace slipway {
@@ -50,16 +49,21 @@ class PackedWeights {
   kernels::PackedMatrix matrix_;
 };
 
-/// Weights under this size are not worth waiting for: the system maps a file's pages sixteen at a time, so that those
-/// of small neighbours stay behind.
+/// Whether weights wait for their second use before they are packed, as they lie in a mapped file: a process that runs
+/// a model once takes no memory for a second copy of them. Small ones, which are copied when the file misaligns them,
+/// do not.
 inline bool MayWait(const Tensor& weights, const WeightStore& store) {
-  constexpr size_t kLeastLazyBytes = 512 << 10;
-  return !store.at_load() && weights.raw() && weights.bytes() >= (getenv("LEAST") ? (size_t)atol(getenv("LEAST")) : kLeastLazyBytes) && IsMapped(weights);
+  constexpr size_t kLeastLazyBytes = 16 << 10;
+  return !store.at_load() && weights.raw() && weights.bytes() >= kLeastLazyBytes && IsMapped(weights);
 }
 
-/// A constant right-hand matrix that is packed when it is used for the second time: a process that runs a model once
-/// takes no memory for a second copy of its weights, which lie in the file as they are. Those that do not lie in a
-/// file, or that are packed already in a compiled model, are packed at once.
+/// Before weights that waited are packed: what the first run mapped and packed is not to stand beside them.
+inline void LeaveFirstRun(const Tensor& weights) {
+  ReleaseFileOnce(weights);
+  kernels::ForgetOnceMemory();
+}
+
+/// A constant right-hand matrix that is packed when it is used for the second time, or at once where it may not wait.
 class LazyWeights {
  public:
   /// `b` holds [k, n], whose element (i, j) lies at b[i * row_stride + j * col_stride].
@@ -74,13 +78,12 @@ class LazyWeights {
   void Multiply(int64_t m, const float* a, float* y, const kernels::Epilogue& epilogue, const Threads& threads) {
     if (!ready_.load(std::memory_order_acquire)) {
       if (!used_.exchange(true)) {
-        if (getenv("POP")) {uintptr_t x=(uintptr_t)b_.raw(), e=x+b_.bytes(); x&=~4095ul; int64_t np=(e-x+65535)/65536; threads.ParallelFor(np, 16, [&](int64_t u,int64_t v){ madvise((void*)(x+u*65536),std::min(e-x-u*65536,(v-u)*65536ul),22);}); }
         kernels::GemmOnce(m, n_, k_, a, k_, b_.data<float>(), row_stride_, col_stride_, y, n_, epilogue, threads);
-        if (!getenv("NOREL")) ReleasePages(b_);
         return;
       }
       std::lock_guard lock(mutex_);
       if (!ready_.load(std::memory_order_relaxed)) {
+        LeaveFirstRun(b_);
         Pack(threads);
         ReleasePages(b_);
       }

@@ -1,7 +1,13 @@
+#include <array>
+#include <atomic>
+#include <memory>
+#include <mutex>
+
 #include "core/mapped_file.h"
 #include "kernels/conv/separable.h"
 #include "ops/conv_shape.h"
 #include "ops/epilogue.h"
+#include "ops/packed_weights.h"
 #include "ops/windows.h"
 
 namespace slipway {
@@ -9,6 +15,70 @@ namespace {
 
 /// Inputs: the image, then weights and bias of each convolution, then a residual.
 constexpr int kImage = 0, kExpand = 1, kDepthwise = 3, kProject = 5, kResidual = 7;
+
+using PackedConvs = std::array<std::shared_ptr<const kernels::PackedConv>, 3>;
+
+std::shared_ptr<const kernels::PackedConv> PackConv(const kernels::ConvAttributes& a, const Tensor& w,
+                                                    const kernels::Packing& packing) {
+  const bool direct = a.groups > 1 && kernels::PackedConv::Supports(a, kernels::ConvAlgorithm::kDirect);
+  return std::make_shared<const kernels::PackedConv>(
+      a, w.data<float>(), packing, direct ? kernels::ConvAlgorithm::kDirect : kernels::ConvAlgorithm::kGemm);
+}
+
+/// The constant ones among the weights of three convolutions, each packed when it is used for the second time, or at
+/// once where it may not wait.
+class SeparableWeights {
+ public:
+  explicit SeparableWeights(WeightStore& store) : store_(store) {}
+
+  void Add(int which, const kernels::ConvAttributes& attributes, const Tensor& w, const Threads& threads) {
+    if (MayWait(w, store_)) {
+      waiting_[which] = w;
+      attributes_[which] = attributes;
+      ready_ = false;
+    } else {
+      packed_[which] = PackConv(attributes, w, {threads, store_});
+      ReleasePages(w);
+    }
+  }
+
+  /// Null where the weights are not constant.
+  PackedConvs Use(const Threads& threads) {
+    if (ready_.load(std::memory_order_acquire)) return packed_;
+    if (!used_.exchange(true)) {
+      kernels::OnceStore store;
+      return Pack({threads, store});
+    }
+    std::lock_guard lock(mutex_);
+    if (!ready_.load(std::memory_order_relaxed)) {
+      for (const Tensor& w : waiting_) LeaveFirstRun(w);
+      packed_ = Pack({threads, store_});
+      for (Tensor& w : waiting_) {
+        ReleasePages(w);
+        w = {};
+      }
+      ready_.store(true, std::memory_order_release);
+    }
+    return packed_;
+  }
+
+ private:
+  PackedConvs Pack(const kernels::Packing& packing) const {
+    PackedConvs all;
+    for (size_t i = 0; i < all.size(); ++i) {
+      all[i] = waiting_[i].defined() ? PackConv(attributes_[i], waiting_[i], packing) : packed_[i];
+    }
+    return all;
+  }
+
+  WeightStore& store_;
+  kernels::ConvAttributes attributes_[3];
+  Tensor waiting_[3];
+  PackedConvs packed_;
+  std::atomic<bool> ready_ = true;
+  std::atomic<bool> used_ = false;
+  std::mutex mutex_;
+};
 
 }  // namespace
 
@@ -18,7 +88,7 @@ constexpr int kImage = 0, kExpand = 1, kDepthwise = 3, kProject = 5, kResidual =
 struct FusedSeparableConv {
   WindowAttributes window;
   kernels::SeparableConv::Epilogues epilogues;
-  std::shared_ptr<const kernels::PackedConv> packed[3];  // not constant: null, packed in each run
+  std::shared_ptr<SeparableWeights> weights;
 
   static FusedSeparableConv Parse(const Attributes& a) {
     return {.window = WindowAttributes::Parse(a),
@@ -63,8 +133,8 @@ struct FusedSeparableConv {
     if (input != kExpand && input != kDepthwise && input != kProject) return false;
     const Tensor& w = *c.Constant(input);
     if (w.size() == 0) return false;
-    packed[input / 2] = Pack(input, ConvWindow(c, window, kDepthwise), w, packing);
-    ReleasePages(w);
+    if (!weights) weights = std::make_shared<SeparableWeights>(packing.store);
+    weights->Add(input / 2, AttributesOf(input, ConvWindow(c, window, kDepthwise), w.shape()), w, packing.threads);
     return true;
   }
 
@@ -74,11 +144,12 @@ struct FusedSeparableConv {
     const Shape& x = c.In(kImage).shape();
     WindowAttributes shaped = window;
     FillConvWindow(shaped, c.In(kDepthwise).shape());
-    MemoryStore store;
-    std::shared_ptr<const kernels::PackedConv> used[3];
+    PackedConvs used;
+    if (weights) used = weights->Use(c.threads());
+    kernels::OnceStore store;
     for (const int i : {kExpand, kDepthwise, kProject}) {
-      if (!c.Has(i)) continue;
-      used[i / 2] = packed[i / 2] ? packed[i / 2] : Pack(i, shaped, c.In(i), {c.threads(), store});
+      if (!c.Has(i) || used[i / 2]) continue;
+      used[i / 2] = PackConv(AttributesOf(i, shaped, c.In(i).shape()), c.In(i), {c.threads(), store});
     }
     const kernels::SeparableConv conv = {used[0].get(), used[1].get(), used[2].get()};
     const auto floats = [&](int i) { return c.Has(i) ? c.In(i).data<float>() : nullptr; };
@@ -101,23 +172,17 @@ struct FusedSeparableConv {
              from.ToString());
   }
 
-  static std::shared_ptr<const kernels::PackedConv> Pack(int input, const WindowAttributes& shaped, const Tensor& w,
-                                                         const kernels::Packing& packing) {
-    kernels::ConvAttributes a = {.c = w.shape()[1], .oc = w.shape()[0]};
-    if (input == kDepthwise) {
-      a = {.c = a.oc,
-           .oc = a.oc,
-           .kh = shaped.kernel[0],
-           .kw = shaped.kernel[1],
-           .stride_h = shaped.strides[0],
-           .stride_w = shaped.strides[1],
-           .dilation_h = shaped.dilations[0],
-           .dilation_w = shaped.dilations[1],
-           .groups = a.oc};
-    }
-    const bool direct = input == kDepthwise && kernels::PackedConv::Supports(a, kernels::ConvAlgorithm::kDirect);
-    return std::make_shared<const kernels::PackedConv>(
-        a, w.data<float>(), packing, direct ? kernels::ConvAlgorithm::kDirect : kernels::ConvAlgorithm::kGemm);
+  static kernels::ConvAttributes AttributesOf(int input, const WindowAttributes& shaped, const Shape& w) {
+    if (input != kDepthwise) return {.c = w[1], .oc = w[0]};
+    return {.c = w[0],
+            .oc = w[0],
+            .kh = shaped.kernel[0],
+            .kw = shaped.kernel[1],
+            .stride_h = shaped.strides[0],
+            .stride_w = shaped.strides[1],
+            .dilation_h = shaped.dilations[0],
+            .dilation_w = shaped.dilations[1],
+            .groups = w[0]};
   }
 };
 extern const OpDef kSlipwayFusedSeparableConv = Define<FusedSeparableConv>({.name = "FusedSeparableConv",

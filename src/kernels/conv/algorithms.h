@@ -14,9 +14,9 @@ void GemmConvOnce(const ConvAttributes& attributes, const float* weights, const 
                   const Epilogue& epilogue, float* y, const Threads& threads);
 std::unique_ptr<ConvKernel> MakeDirectConv(const ConvAttributes& attributes, const float* weights,
                                            const Packing& packing);
-/// `algorithm`: one of the kWinograd….
+/// `algorithm`: one of the kWinograd…. Without `packing` each run packs the weights, some output channels at a time.
 std::unique_ptr<ConvKernel> MakeWinogradConv(const ConvAttributes& attributes, const float* weights,
-                                             ConvAlgorithm algorithm, const Packing& packing);
+                                             ConvAlgorithm algorithm, const Packing* packing);
 
 constexpr int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 constexpr int64_t AlignUp(int64_t a, int64_t b) { return CeilDiv(a, b) * b; }

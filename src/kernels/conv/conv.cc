@@ -133,7 +133,7 @@ void PackedConv::Pack(ConvAlgorithm algorithm, const float* weights, const Packi
     case ConvAlgorithm::kWinograd3:
     case ConvAlgorithm::kWinograd4:
     case ConvAlgorithm::kWinogradStride2:
-      kernel = MakeWinogradConv(attributes_, weights, algorithm, packing);
+      kernel = MakeWinogradConv(attributes_, weights, algorithm, &packing);
       break;
   }
 }
@@ -163,9 +163,11 @@ void ConvOnce(const ConvAttributes& a, const float* weights, const ConvInput& x,
   packed.residual_stride = a.oc;
   const ConvShape s = Flat(a, shape);
   const ConvAlgorithm algorithm = PackedConv::Fastest(a, s);
-  if (algorithm != ConvAlgorithm::kGemm) {
+  if (algorithm == ConvAlgorithm::kDirect) {
     OnceStore store;
-    PackedConv(a, weights, {threads, store}, algorithm).Run(x, s, packed, y, threads);
+    MakeDirectConv(a, weights, {threads, store})->Run(x, s, packed, y, threads);
+  } else if (algorithm != ConvAlgorithm::kGemm) {
+    MakeWinogradConv(a, weights, algorithm, nullptr)->Run(x, s, packed, y, threads);
   } else if (a.groups > 1 || x.scale != nullptr || !IsPointwise(a, s)) {
     GemmConvOnce(a, weights, x, s, packed, y, threads);
   } else {

@@ -5,7 +5,9 @@
 
 #include "kernels/conv/algorithms.h"
 #include "kernels/conv/scaled_rows.h"
+#include "kernels/fetch.h"
 #include "kernels/gemm/gemm.h"
+#include "kernels/gemm/gemm_once.h"
 #include "kernels/gemm/scratch.h"
 #include "kernels/once_store.h"
 
@@ -163,18 +165,18 @@ class GemmConv : public ConvKernel {
   /// The product with some output channels at a time, whose weights are packed before it in memory that threads keep.
   static void RunInParts(const ConvAttributes& a, const float* weights, const ConvInput& x, const ConvShape& s,
                          const Epilogue& epilogue, float* y, const Threads& threads) {
-    constexpr int64_t kPartFloats = 192 * 1024;
     const GemmConv conv(a);
     const int64_t k = a.kd * a.kh * a.kw * a.c;
-    const int64_t columns = std::max<int64_t>(1, kPartFloats / k / kColumns) * kColumns;
+    const int64_t columns = ColumnsAtOnce(k, a.oc, threads.count());
     const int64_t m = s.n * s.od * s.oh * s.ow;
     const Threads alone(1);
     threads.ParallelFor(CeilDiv(a.oc, columns), 1, [&](int64_t begin, int64_t end) {
-      static thread_local Scratch dense, panels;
+      const auto dense = OnceMemory(static_cast<size_t>(kColumns * k) * sizeof(float));
+      const auto panels = OnceMemory(PackedBytes(k, columns));
       for (int64_t first = begin * columns; first < std::min(end * columns, a.oc); first += columns) {
         const int64_t count = std::min(columns, a.oc - first);
-        float* packed = panels.Reserve(PackedBytes(k, count) / sizeof(float));
-        conv.PackColumns(weights, 0, 1, first, count, dense.Reserve(static_cast<size_t>(kColumns * k)), packed);
+        auto* packed = reinterpret_cast<float*>(panels.get());
+        conv.PackColumns(weights, 0, 1, first, count, reinterpret_cast<float*>(dense.get()), packed);
         Epilogue e = epilogue;
         if (e.bias != nullptr) e.bias += first;
         if (e.residual != nullptr) e.residual += first;
@@ -258,13 +260,10 @@ class GemmConv : public ConvKernel {
   void PackGroup(const float* weights, int64_t g, int64_t merge, float* out, const Threads& threads) const {
     const int64_t taps = a_.kd * a_.kh * a_.kw;
     const int64_t k = taps * c_;
-    if (taps == 1 && merge == 1) {
-      PackMatrix(weights + g * oc_ * k, k, oc_, 1, k, out, threads);
-      return;
-    }
+    const bool plain = taps == 1 && merge == 1;
     const int64_t grain = CeilDiv(int64_t{64} << 10, kColumns * k);
     threads.ParallelFor(CeilDiv(oc_, kColumns), grain, [&](int64_t begin, int64_t end) {
-      const auto dense = std::make_unique_for_overwrite<float[]>(static_cast<size_t>(kColumns * k));
+      const auto dense = std::make_unique_for_overwrite<float[]>(plain ? 0 : static_cast<size_t>(kColumns * k));
       const int64_t first = begin * kColumns;
       PackColumns(weights, g, merge, first, std::min(end * kColumns, oc_) - first, dense.get(), out + first * k);
     });
@@ -273,9 +272,16 @@ class GemmConv : public ConvKernel {
   /// Packs `columns` columns of a group from `first` on; `dense` has room for kColumns of them.
   void PackColumns(const float* weights, int64_t g, int64_t merge, int64_t first, int64_t columns, float* dense,
                    float* out) const {
-    const int64_t k = a_.kd * a_.kh * a_.kw * c_;
+    const int64_t taps = a_.kd * a_.kh * a_.kw, k = taps * c_;
     for (int64_t at = 0; at < columns; at += kColumns) {
       const int64_t count = std::min(kColumns, columns - at);
+      const int64_t bytes = k / merge * static_cast<int64_t>(sizeof(float));
+      const float* from = weights + (g * oc_ + first + at) * (k / merge);
+      Fetch(from, count, bytes, bytes);
+      if (taps == 1 && merge == 1) {
+        PackMatrix(from, k, count, 1, k, out + at * k, Threads(1));
+        continue;
+      }
       for (int64_t o = 0; o < count; ++o) Unfold(weights, g, merge, first + at + o, dense + o * k);
       PackMatrix(dense, k, count, 1, k, out + at * k, Threads(1));
     }

@@ -1,9 +1,12 @@
-#include <vector>
+#include <algorithm>
 
 #include "kernels/conv/algorithms.h"
+#include "kernels/conv/layout.h"
 #include "kernels/conv/winograd_forms.h"
+#include "kernels/fetch.h"
 #include "kernels/gemm/gemm.h"
 #include "kernels/gemm/scratch.h"
+#include "kernels/once_store.h"
 #include "kernels/targets.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -34,12 +37,15 @@ struct WinogradCall {
   int64_t tiles_w;
 };
 
-/// Kernels [count][c][3][3] to transform and pack, and the matrices [c, count], `stride` floats apart.
+constexpr int64_t kTapBlock = 16;  // output channels whose taps lie side by side
+
+/// Kernels [count / kTapBlock][c][3][3][kTapBlock, or fewer in the last] to transform and pack, and the matrices [c,
+/// count], `stride` floats apart.
 struct WinogradWeights {
   const WinogradForm& form;
   int64_t c;
   int64_t count;
-  const float* weights;
+  const float* taps;
   float* out;
   int64_t stride;
 };
@@ -337,49 +343,72 @@ void WinogradOutput(const WinogradCall& call, const TileBlock& block, int64_t ch
   WithForm(call.form, [&]<class F>(F) HWY_ATTR { TransformOutput<F>(call, block, channel, channels, rows); });
 }
 
-/// G w G^T of the 3x3 kernels of a vector of output channels, in double, rounded once. taps[9][Lanes] holds the
-/// kernels; matrix m's part goes to out + m * stride.
-HWY_INLINE void TransformKernels(const WinogradForm& form, const float* taps, float* out, int64_t stride) {
+/// Kernel row `i` of a form applied to three taps. Most of a form's numbers are 0 or 1.
+template <class F, class VD>
+HWY_INLINE VD Combine(int i, const VD& w0, const VD& w1, const VD& w2) {
+  const hn::DFromV<VD> d;
+  const double(&g)[3] = F::kForm.kernel[i];
+  if (g[0] == 0 && g[1] == 0 && g[2] == 1) return w2;
+  VD sum = g[0] == 1 ? w0 : hn::Mul(hn::Set(d, g[0]), w0);
+  if (g[1] != 0) sum = hn::MulAdd(hn::Set(d, g[1]), w1, sum);
+  if (g[2] != 0) sum = hn::MulAdd(hn::Set(d, g[2]), w2, sum);
+  return sum;
+}
+
+/// G w G^T of the 3x3 kernels of a vector of output channels, of which `exist`, in double, rounded once. Tap t lies at
+/// taps + t * tap_stride; matrix m's part goes to out + m * stride.
+template <class F>
+HWY_INLINE void TransformKernels(const float* taps, int64_t tap_stride, size_t exist, float* out, int64_t stride) {
+  constexpr int kMatrices = F::kForm.matrices;
   const D d;
+  const hn::Half<D> df;
   const hn::Rebind<double, hn::Half<D>> dd;
-  const size_t lanes = hn::Lanes(d);
-  const auto& g = form.kernel;
-  for (size_t at = 0; at < lanes; at += hn::Lanes(dd)) {
-    const hn::Half<D> df;
-    hn::Vec<decltype(dd)> w[3][3], row[3];
-    for (int i = 0; i < 9; ++i) w[i / 3][i % 3] = hn::PromoteTo(dd, hn::LoadU(df, taps + i * lanes + at));
-    for (int i = 0; i < form.matrices; ++i) {
+  using VD = hn::Vec<decltype(dd)>;
+  constexpr int kHalves = kLanes > 1 ? 2 : 1;
+  VD w[kHalves][3][3];
+  for (int t = 0; t < 9; ++t) {
+    HWY_ALIGN float some[kLanes];
+    const float* tap = taps + t * tap_stride;
+    if (exist < kLanes) {
+      hn::Store(LoadFirst(tap, exist), d, some);
+      tap = some;
+    }
+    for (int h = 0; h < kHalves; ++h) w[h][t / 3][t % 3] = hn::PromoteTo(dd, hn::LoadU(df, tap + h * hn::Lanes(df)));
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < kMatrices; ++i) {
+    VD row[kHalves][3];
+#pragma GCC unroll 2
+    for (int h = 0; h < kHalves; ++h) {
 #pragma GCC unroll 3
-      for (int x = 0; x < 3; ++x) {
-        row[x] = hn::MulAdd(hn::Set(dd, g[i][2]), w[2][x],
-                            hn::MulAdd(hn::Set(dd, g[i][1]), w[1][x], hn::Mul(hn::Set(dd, g[i][0]), w[0][x])));
-      }
-      for (int j = 0; j < form.matrices; ++j) {
-        const auto u = hn::MulAdd(hn::Set(dd, g[j][2]), row[2],
-                                  hn::MulAdd(hn::Set(dd, g[j][1]), row[1], hn::Mul(hn::Set(dd, g[j][0]), row[0])));
-        hn::StoreU(hn::DemoteTo(df, u), df, out + (i * form.matrices + j) * stride + at);
+      for (int x = 0; x < 3; ++x) row[h][x] = Combine<F>(i, w[h][0][x], w[h][1][x], w[h][2][x]);
+    }
+#pragma GCC unroll 8
+    for (int j = 0; j < kMatrices; ++j) {
+#pragma GCC unroll 2
+      for (int h = 0; h < kHalves; ++h) {
+        const VD u = Combine<F>(j, row[h][0], row[h][1], row[h][2]);
+        hn::StoreU(hn::DemoteTo(df, u), df, out + (i * kMatrices + j) * stride + h * hn::Lanes(df));
       }
     }
   }
 }
 
 void WinogradPack(const WinogradWeights& job) {
-  for (int64_t col = 0; col < job.count; col += kPanelWidth) {
-    const int64_t cols = std::min<int64_t>(job.count - col, kPanelWidth);
-    const int64_t width = cols <= kLanes ? kLanes : kPanelWidth;
-    for (int64_t c = 0; c < job.c; ++c) {
-      for (int64_t from = 0; from < width; from += kLanes) {
-        HWY_ALIGN float taps[9 * kLanes];
-        for (int64_t lane = 0; lane < kLanes; ++lane) {
-          const bool exists = from + lane < cols;
-          const float* w = job.weights + ((col + from + lane) * job.c + c) * 9;
-          for (int t = 0; t < 9; ++t) taps[t * kLanes + lane] = exists ? w[t] : 0.0f;
+  WithForm(job.form, [&]<class F>(F) HWY_ATTR {
+    for (int64_t col = 0; col < job.count; col += kPanelWidth) {
+      const int64_t width = job.count - col <= kLanes ? kLanes : kPanelWidth;
+      for (int64_t c = 0; c < job.c; ++c) {
+        for (int64_t from = 0; from < width; from += kLanes) {
+          const int64_t channel = std::min(col + from, job.count), block = channel / kTapBlock * kTapBlock;
+          const int64_t together = std::min(kTapBlock, job.count - block);
+          const float* taps = job.taps + (block * job.c + c * together) * 9 + channel - block;
+          const auto exist = static_cast<size_t>(std::min<int64_t>(job.count - channel, kLanes));
+          TransformKernels<F>(taps, together, exist, job.out + col * job.c + c * width + from, job.stride);
         }
-        float* out = job.out + col * job.c + c * width + from;
-        TransformKernels(job.form, taps, out, job.stride);
       }
     }
-  }
+  });
 }
 
 }  // namespace
@@ -398,21 +427,20 @@ HWY_EXPORT(WinogradOutput);
 
 class WinogradConv : public ConvKernel {
  public:
-  WinogradConv(const ConvAttributes& a, const float* weights, const WinogradForm& form, const Packing& packing)
+  WinogradConv(const ConvAttributes& a, const float* weights, const WinogradForm& form, const Packing* packing)
       : a_(a), form_(form), out_blocks_(CeilDiv(a.oc, kOutBlock)) {
-    matrix_floats_ = AlignUp(static_cast<int64_t>(PackedBytes(a.c, std::min(kOutBlock, a.oc)) / sizeof(float)), kLine);
-    storage_ = FloatBlock(packing.store, out_blocks_ * Matrices() * matrix_floats_, [&](float* out) {
-      packing.threads.ParallelFor(out_blocks_, 1, [&](int64_t begin, int64_t end) {
-        for (int64_t block = begin; block < end; ++block) PackBlock(weights, block, out);
+    const size_t bytes = PackedBytes(a.c, std::min(kOutBlock, a.oc));
+    // A line apart: rows of all matrices are written side by side, and would fall into the same set of the cache.
+    matrix_floats_ = AlignUp(static_cast<int64_t>(bytes / sizeof(float)), kLine) + kLine;
+    if (packing == nullptr) {
+      weights_ = weights;
+      return;
+    }
+    storage_ = FloatBlock(packing->store, out_blocks_ * BlockFloats(), [&](float* out) {
+      packing->threads.ParallelFor(out_blocks_, 1, [&](int64_t begin, int64_t end) {
+        for (int64_t block = begin; block < end; ++block) PackBlock(weights, block, out + block * BlockFloats());
       });
     });
-    for (int64_t i = 0; i < out_blocks_ * Matrices(); ++i) {
-      const int64_t columns = std::min(kOutBlock, a.oc - i / Matrices() * kOutBlock);
-      packed_.push_back({.k = a.c,
-                         .n = columns,
-                         .data = storage_.get() + i * matrix_floats_,
-                         .next = storage_.get() + (i + 1) % (out_blocks_ * Matrices()) * matrix_floats_});
-    }
   }
 
   void Run(const ConvInput& x, const ConvShape& s, const Epilogue& epilogue, float* y,
@@ -427,6 +455,11 @@ class WinogradConv : public ConvKernel {
     const int64_t most = std::max(kLeast, kCacheFloats / (form_.values * form_.values * AlignUp(a_.c, kLine)));
     int64_t blocks = CeilDiv(tiles, most);
     if (blocks < threads.count()) return RunTogether(call, tiles, threads);
+    if (weights_ != nullptr && blocks > 1) {  // each block of tiles would pack all weights anew
+      OnceStore store;
+      const Packing packing{threads, store};
+      return WinogradConv(a_, weights_, form_, &packing).Run(x, s, epilogue, y, threads);
+    }
     if (blocks < 8 * threads.count()) blocks = AlignUp(blocks, threads.count());
     const int64_t size = CeilDiv(tiles, blocks);
     threads.ParallelFor(tiles, size, [&](int64_t begin, int64_t end) {
@@ -439,12 +472,11 @@ class WinogradConv : public ConvKernel {
     });
   }
 
-  size_t Bytes() const override {
-    return static_cast<size_t>(out_blocks_ * Matrices() * matrix_floats_) * sizeof(float);
-  }
+  size_t Bytes() const override { return static_cast<size_t>(out_blocks_ * BlockFloats()) * sizeof(float); }
 
  private:
   int Matrices() const { return form_.matrices * form_.matrices; }
+  int64_t BlockFloats() const { return Matrices() * matrix_floats_; }
   Rows Reserve(Scratch& scratch, const TileBlock& block, int64_t length) const {
     const Rows rows{nullptr, length};
     return {scratch.Reserve(static_cast<size_t>(rows.At(block.spare + 1, Matrices()))), length};
@@ -498,38 +530,53 @@ class WinogradConv : public ConvKernel {
   void Multiply(const WinogradCall& call, const TileBlock& block, int64_t out_block, const Rows& inputs,
                 const Rows& products) const {
     const Threads alone(1);
+    const int64_t channel = out_block * kOutBlock, channels = std::min(kOutBlock, a_.oc - channel);
+    const std::shared_ptr<const float> matrices = BlockMatrices(out_block);
     for (int m = 0; m < Matrices(); ++m) {
-      Gemm(block.matrix_rows[m], inputs.data + inputs.At(block.matrix_row[m], m), inputs.length,
-           packed_[static_cast<size_t>(out_block * Matrices() + m)],
+      const float* data = matrices.get() + m * matrix_floats_;
+      const bool last = m + 1 == Matrices() && (weights_ != nullptr || out_block + 1 == out_blocks_);
+      const PackedMatrix b{
+          .k = a_.c, .n = channels, .data = data, .next = last ? storage_.get() : data + matrix_floats_};
+      Gemm(block.matrix_rows[m], inputs.data + inputs.At(block.matrix_row[m], m), inputs.length, b,
            products.data + products.At(block.matrix_row[m], m), products.length, {}, alone);
     }
-    const int64_t channel = out_block * kOutBlock;
-    HWY_DYNAMIC_DISPATCH(WinogradOutput)(call, block, channel, std::min(kOutBlock, a_.oc - channel), products);
+    HWY_DYNAMIC_DISPATCH(WinogradOutput)(call, block, channel, channels, products);
+  }
+
+  std::shared_ptr<const float> BlockMatrices(int64_t block) const {
+    if (weights_ == nullptr) return {storage_, storage_.get() + block * BlockFloats()};
+    const auto memory = OnceMemory(static_cast<size_t>(BlockFloats()) * sizeof(float));
+    auto* out = reinterpret_cast<float*>(memory.get());
+    PackBlock(weights_, block, out);
+    return {memory, out};
   }
 
   void PackBlock(const float* weights, int64_t block, float* out) const {
-    const int64_t first = block * kOutBlock;
-    const WinogradWeights job{form_,
-                              a_.c,
-                              std::min(kOutBlock, a_.oc - first),
-                              weights + first * a_.c * 9,
-                              out + block * Matrices() * matrix_floats_,
-                              matrix_floats_};
-    HWY_DYNAMIC_DISPATCH(WinogradPack)(job);
+    const int64_t first = block * kOutBlock, count = std::min(kOutBlock, a_.oc - first);
+    const auto memory = OnceMemory(static_cast<size_t>(count * a_.c * 9) * sizeof(float));
+    auto* taps = reinterpret_cast<float*>(memory.get());
+    const int64_t row = a_.c * 9, row_bytes = row * static_cast<int64_t>(sizeof(float));
+    for (int64_t o = 0; o < count; o += kTapBlock) {
+      const float* from = weights + (first + o) * row;
+      const int64_t together = std::min(kTapBlock, count - o);
+      Fetch(from, together, row_bytes, row_bytes);
+      ToChannelsLast(from, 1, together, row, taps + o * row, Threads(1));
+    }
+    HWY_DYNAMIC_DISPATCH(WinogradPack)({form_, a_.c, count, taps, out, matrix_floats_});
   }
 
   ConvAttributes a_;
   const WinogradForm& form_;
   int64_t out_blocks_;
   int64_t matrix_floats_;
-  std::shared_ptr<const float> storage_;
-  std::vector<PackedMatrix> packed_;  ///< [out_blocks][matrices]
+  const float* weights_ = nullptr;        ///< to be packed in each run; null: they are packed
+  std::shared_ptr<const float> storage_;  ///< [out_blocks][matrices]
 };
 
 }  // namespace
 
 std::unique_ptr<ConvKernel> MakeWinogradConv(const ConvAttributes& attributes, const float* weights,
-                                             ConvAlgorithm algorithm, const Packing& packing) {
+                                             ConvAlgorithm algorithm, const Packing* packing) {
   return std::make_unique<WinogradConv>(attributes, weights, FormOf(algorithm), packing);
 }
 
