@@ -78,7 +78,9 @@ std::shared_ptr<std::byte> Allocate(size_t bytes, bool keep) {
   }
   if (bytes > SIZE_MAX / 2) return nullptr;
   constexpr size_t kPage = 4096;
-  const size_t rounded = RoundUp(bytes, kPage);
+  // What is left over behind the last whole huge page costs a whole one, or a page fault for each small one.
+  const bool whole = bytes % kHugePage >= kHugePage / 2;
+  const size_t rounded = RoundUp(bytes, whole ? kHugePage : kPage);
   Kept& kept = Kept::Get();
   void* memory = kept.Take(rounded);
   if (!memory) {
@@ -88,7 +90,6 @@ std::shared_ptr<std::byte> Allocate(size_t bytes, bool keep) {
       memory = std::aligned_alloc(kHugePage, rounded);
     }
     if (!memory) return nullptr;
-    // What is left over behind the last whole huge page would cost a whole one.
     madvise(memory, rounded / kHugePage * kHugePage, MADV_HUGEPAGE);
   }
   if (!keep) return {static_cast<std::byte*>(memory), [](std::byte* p) { std::free(p); }};

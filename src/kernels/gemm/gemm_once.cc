@@ -25,9 +25,9 @@ int64_t ColumnsAtOnce(int64_t k, int64_t n, int threads) {
 
 void GemmOnce(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, const float* b, int64_t row_stride,
               int64_t col_stride, float* c, int64_t ldc, const Epilogue& epilogue, const Threads& threads) {
-  // A few rows take no longer than the packing would.
+  // A few rows of columns side by side take no longer than the packing would.
   constexpr int64_t kFewRows = 12;
-  if (m <= kFewRows || k == 0) {
+  if ((m <= kFewRows && col_stride == 1) || k == 0) {
     return GemmUnpacked(m, n, k, a, lda, b, row_stride, col_stride, c, ldc, epilogue, threads);
   }
   const int64_t columns = ColumnsAtOnce(k, n, threads.count());
