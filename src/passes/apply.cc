@@ -35,9 +35,9 @@ class Applier {
  private:
   /// Finds the node before which the new ones go.
   bool FindPlace() {
-    std::unordered_map<NodeId, size_t> position;
-    position.reserve(graph_.order().size());
-    for (const NodeId id : graph_.order()) position.emplace(id, position.size());
+    const std::vector<NodeId>& order = graph_.order();
+    std::vector<size_t> position(static_cast<size_t>(*std::max_element(order.begin(), order.end())) + 1);
+    for (size_t i = 0; i < order.size(); ++i) position[order[i]] = i;
     for (const Patch::Replacement& r : patch_.replacements()) {
       for (const NodeId user : graph_.value(r.old_value).users) {
         if (position[user] < position[place_]) place_ = user;
