@@ -30,30 +30,45 @@ void GemmOnce(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, cons
   if ((m <= kFewRows && col_stride == 1) || k == 0) {
     return GemmUnpacked(m, n, k, a, lda, b, row_stride, col_stride, c, ldc, epilogue, threads);
   }
-  const int64_t columns = ColumnsAtOnce(k, n, threads.count());
+  // Rows of b that lie as such are read in runs the longer, the fewer of them are packed together: as many as Gemm adds
+  // up at a time, so that the sums are the same.
+  constexpr int64_t kMostRows = 1024;
+  const int64_t pieces = col_stride == 1 ? (k + kMostRows - 1) / kMostRows : 1;
+  const int64_t depth = ((k + pieces - 1) / pieces + 7) / 8 * 8;
+  const int64_t columns = ColumnsAtOnce(std::min(k, depth), n, threads.count());
   const Threads alone(1);
-  const auto pack = [&](int64_t first, int64_t count, std::byte* memory, const Threads& packers) {
-    constexpr int64_t kBytes = sizeof(float);
-    if (col_stride == 1) {
-      Fetch(b + first, k, count * kBytes, row_stride * kBytes);
-    } else {
-      Fetch(b + first * col_stride, count, k * kBytes, col_stride * kBytes);
-    }
-    return PackMatrix(b + first * col_stride, k, count, row_stride, col_stride, reinterpret_cast<float*>(memory),
-                      packers);
-  };
-  if (columns == n) {
-    const auto memory = OnceMemory(PackedBytes(k, n));
-    return Gemm(m, a, lda, pack(0, n, memory.get(), threads), c, ldc, epilogue, threads);
-  }
-  threads.ParallelFor((n + columns - 1) / columns, 1, [&](int64_t begin, int64_t end) {
-    const auto memory = OnceMemory(PackedBytes(k, columns));
-    for (int64_t first = begin * columns; first < std::min(end * columns, n); first += columns) {
-      const int64_t count = std::min(columns, n - first);
+  const bool whole = columns == n;
+  const Threads& packers = whole ? threads : alone;
+  const auto multiply = [&](int64_t first, int64_t count, std::byte* memory) {
+    for (int64_t k0 = 0; k0 < k; k0 += depth) {
+      const int64_t rows = std::min(depth, k - k0);
+      const float* from = b + k0 * row_stride + first * col_stride;
+      constexpr int64_t kBytes = sizeof(float);
+      if (col_stride == 1) {
+        Fetch(from, rows, count * kBytes, row_stride * kBytes);
+      } else {
+        Fetch(from, count, rows * kBytes, col_stride * kBytes);
+      }
+      const PackedMatrix packed =
+          PackMatrix(from, rows, count, row_stride, col_stride, reinterpret_cast<float*>(memory), packers);
       Epilogue e = epilogue;
-      if (e.bias != nullptr) e.bias += first;
-      if (e.residual != nullptr) e.residual += first;
-      Gemm(m, a, lda, pack(first, count, memory.get(), alone), c + first, ldc, e, alone);
+      if (k0 > 0) {
+        e.bias = nullptr;
+        e.residual = c + first;
+        e.residual_stride = ldc;
+      } else {
+        if (e.bias != nullptr) e.bias += first;
+        if (e.residual != nullptr) e.residual += first;
+      }
+      if (k0 + rows < k) e.activation = Activation::kNone;
+      Gemm(m, a + k0, lda, packed, c + first, ldc, e, packers);
+    }
+  };
+  const int64_t parts = (n + columns - 1) / columns;
+  threads.ParallelFor(parts, 1, [&](int64_t begin, int64_t end) {
+    const auto memory = OnceMemory(PackedBytes(std::min(k, depth), columns));
+    for (int64_t part = begin; part < end; ++part) {
+      multiply(part * columns, std::min(columns, n - part * columns), memory.get());
     }
   });
 }
