@@ -96,10 +96,11 @@ class ConvWeights {
   const kernels::PackedConv& Pack(kernels::ConvAlgorithm algorithm, const Threads& threads) {
     auto& packed = packed_[static_cast<size_t>(algorithm)];
     if (!packed) {
-      if (may_wait_) LeaveFirstRun(weights_);
+      if (may_wait_) ReleaseFileOnce(weights_);
       packed = std::make_unique<const kernels::PackedConv>(attributes_, weights_.data<float>(),
                                                            kernels::Packing{threads, store_}, algorithm);
       ReleasePages(weights_);
+      kernels::ForgetOnceMemory();
     }
     return *packed;
   }

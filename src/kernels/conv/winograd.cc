@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "core/mapped_file.h"
 #include "kernels/conv/algorithms.h"
 #include "kernels/conv/layout.h"
 #include "kernels/conv/winograd_forms.h"
@@ -438,7 +439,12 @@ class WinogradConv : public ConvKernel {
     }
     storage_ = FloatBlock(packing->store, out_blocks_ * BlockFloats(), [&](float* out) {
       packing->threads.ParallelFor(out_blocks_, 1, [&](int64_t begin, int64_t end) {
-        for (int64_t block = begin; block < end; ++block) PackBlock(weights, block, out + block * BlockFloats());
+        for (int64_t block = begin; block < end; ++block) {
+          PackBlock(weights, block, out + block * BlockFloats());
+          // A file's pages go as they are packed, so that there are never two of large weights.
+          const int64_t first = block * kOutBlock, count = std::min(kOutBlock, a_.oc - first) * a_.c * 9;
+          ReleasePages(Tensor(DType::kFloat, {count}, const_cast<float*>(weights + first * a_.c * 9)));
+        }
       });
     });
   }
