@@ -69,7 +69,7 @@ constexpr Layer kLayers[] = {
 };
 
 const size_t kColdBytes = getenv("WARM") ? 0 : 96 << 20;
-constexpr const char* kAlgorithms[] = {"gemm", "direct", "f2", "f3", "f4", "stride2"};
+constexpr const char* kAlgorithms[] = {"gemm", "direct", "f2", "f3", "f4", "rows", "stride2"};
 
 ConvAttributes AttributesOf(const Layer& l) {
   return {.c = l.c,
@@ -154,7 +154,7 @@ void RegisterAll() {
       })->UseRealTime();
     }
     for (const Layer& l : kLayers) {
-      if (l.kernel != 3 || l.groups != 1) continue;
+      if (l.kernel < 3 || l.groups != 1) continue;
       for (int i = 0; i < PackedConv::kAlgorithms; ++i) {
         const auto algorithm = static_cast<ConvAlgorithm>(i);
         if (!PackedConv::Supports(AttributesOf(l), algorithm)) continue;

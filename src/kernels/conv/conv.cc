@@ -9,8 +9,9 @@ namespace slipway::kernels {
 namespace {
 
 /// In the order in which they stand in for one another.
-constexpr ConvAlgorithm kAll[] = {ConvAlgorithm::kWinograd4,       ConvAlgorithm::kWinograd3, ConvAlgorithm::kWinograd2,
-                                  ConvAlgorithm::kWinogradStride2, ConvAlgorithm::kDirect,    ConvAlgorithm::kGemm};
+constexpr ConvAlgorithm kAll[] = {
+    ConvAlgorithm::kWinograd4,    ConvAlgorithm::kWinograd3, ConvAlgorithm::kWinograd2, ConvAlgorithm::kWinogradStride2,
+    ConvAlgorithm::kWinogradRows, ConvAlgorithm::kDirect,    ConvAlgorithm::kGemm};
 
 /// The transforms cost a pass over the pixels, and pay only where a pixel meets enough channels behind them.
 constexpr int64_t kWinogradChannels = 32;
@@ -63,11 +64,15 @@ ConvShape Flat(const ConvAttributes& a, ConvShape s) {
 ConvAlgorithm PackedConv::Fastest(const ConvAttributes& a, const ConvShape& shape) {
   const ConvShape s = Flat(a, shape);
   if (Supports(a, ConvAlgorithm::kDirect) && a.oc / a.groups <= kDirectChannels) return ConvAlgorithm::kDirect;
+  constexpr int64_t kLongRow = 32;  // of tiles to multiply side by side
+  if (Supports(a, ConvAlgorithm::kWinogradRows) && a.oc >= kWinogradChannels && s.ow >= kLongRow) {
+    return ConvAlgorithm::kWinogradRows;
+  }
   ConvAlgorithm fastest = ConvAlgorithm::kGemm;
   if (std::min(a.c, a.oc) < kWinogradChannels) return fastest;
   double least = GemmCost(a, s);
   for (const ConvAlgorithm algorithm : kAll) {
-    if (algorithm < ConvAlgorithm::kWinograd2 || !Supports(a, algorithm)) continue;
+    if (!IsWinograd(algorithm) || !Supports(a, algorithm)) continue;
     const double cost = WinogradCost(FormOf(algorithm), a, s);
     if (cost < least) least = cost, fastest = algorithm;
   }
@@ -92,6 +97,8 @@ bool PackedConv::Supports(const ConvAttributes& a, ConvAlgorithm algorithm) {
       return Is3x3(a, 1);
     case ConvAlgorithm::kWinogradStride2:
       return Is3x3(a, 2);
+    case ConvAlgorithm::kWinogradRows:
+      return IsFlat(a) && a.groups == 1 && a.c <= 8 && a.kh > 2 && a.kw == 7 && a.stride_w == 2 && a.dilation_w == 1;
   }
   return false;
 }
@@ -132,6 +139,9 @@ void PackedConv::Pack(ConvAlgorithm algorithm, const float* weights, const Packi
     case ConvAlgorithm::kWinograd4:
     case ConvAlgorithm::kWinogradStride2:
       kernel = MakeWinogradConv(attributes_, weights, algorithm, packing);
+      break;
+    case ConvAlgorithm::kWinogradRows:
+      kernel = MakeWinogradRowsConv(attributes_, weights, packing);
       break;
   }
 }

@@ -173,6 +173,12 @@ const Case kCases[] = {
     {{.c = 16, .oc = 24, .stride_h = 2, .stride_w = 2}, 2, 7, 5},
     {{.c = 8, .oc = 8}, 1, 3, 3, 1, 1, 1, 1},
     {{.c = 1, .oc = 1}, 1, 1, 1},
+    // Rows of 7 taps at stride 2.
+    {{.c = 3, .oc = 64, .kh = 7, .kw = 7, .stride_h = 2, .stride_w = 2}, 1, 50, 79, 3, 3, 3, 3},
+    {{.c = 1, .oc = 33, .kh = 7, .kw = 7, .stride_h = 2, .stride_w = 2}, 2, 30, 64, 3, 3, 2, 2},
+    {{.c = 5, .oc = 35, .kh = 3, .kw = 7, .stride_w = 2, .dilation_h = 2}, 1, 11, 600, 0, 8, 0, 1},
+    {{.c = 8, .oc = 6, .kh = 4, .kw = 7, .stride_h = 3, .stride_w = 2}, 1, 9, 7, 1, 0, 0, 1},
+    {{.c = 4, .oc = 40, .kh = 7, .kw = 7, .stride_h = 2, .stride_w = 2}, 1, 2, 71, 3, 3, 3, 3},
     // Implicit im2col.
     {{.c = 3, .oc = 17, .kh = 7, .kw = 7, .stride_h = 2, .stride_w = 2}, 2, 17, 15, 3, 3, 3, 3},
     {{.c = 3, .oc = 32, .kh = 3, .kw = 3, .stride_h = 2, .stride_w = 2}, 1, 16, 16, 0, 0, 1, 1},
@@ -239,9 +245,9 @@ const Case kCases[] = {
 };
 // clang-format on
 
-constexpr ConvAlgorithm kAlgorithms[] = {ConvAlgorithm::kGemm,      ConvAlgorithm::kDirect,
-                                         ConvAlgorithm::kWinograd2, ConvAlgorithm::kWinograd3,
-                                         ConvAlgorithm::kWinograd4, ConvAlgorithm::kWinogradStride2};
+constexpr ConvAlgorithm kAlgorithms[] = {
+    ConvAlgorithm::kGemm,      ConvAlgorithm::kDirect,          ConvAlgorithm::kWinograd2,   ConvAlgorithm::kWinograd3,
+    ConvAlgorithm::kWinograd4, ConvAlgorithm::kWinogradStride2, ConvAlgorithm::kWinogradRows};
 
 TEST(ConvTest, EveryAlgorithmMatchesPlainLoops) {
   MemoryStore store;
