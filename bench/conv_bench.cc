@@ -68,7 +68,7 @@ constexpr Layer kLayers[] = {
     {"resnext50/3x3_56_128_g32", 56, 128, 128, 3, 1, 1, 32},
 };
 
-const size_t kColdBytes = getenv("WARM") ? 0 : 96 << 20;
+constexpr size_t kColdBytes = 96 << 20;
 constexpr const char* kAlgorithms[] = {"gemm", "direct", "f2", "f3", "f4", "rows", "stride2"};
 
 ConvAttributes AttributesOf(const Layer& l) {

@@ -34,7 +34,7 @@ bool Is3x3(const ConvAttributes& a, int64_t stride) {
 
 // What a 3x3 convolution costs, in pixels multiplied by one matrix [c, oc] that is at hand. A matrix comes from memory,
 // which takes as long as some pixels; the transforms and the ends of short sums take their part of a pixel.
-constexpr double kMatrixPixels = 6;
+constexpr double kMatrixPixels = 8;
 constexpr double kTransform = 6;  // of a vector, in products
 constexpr double kSumEnd = 10;    // of a sum, in products
 
@@ -64,7 +64,7 @@ ConvShape Flat(const ConvAttributes& a, ConvShape s) {
 ConvAlgorithm PackedConv::Fastest(const ConvAttributes& a, const ConvShape& shape) {
   const ConvShape s = Flat(a, shape);
   if (Supports(a, ConvAlgorithm::kDirect) && a.oc / a.groups <= kDirectChannels) return ConvAlgorithm::kDirect;
-  constexpr int64_t kLongRow = 32;  // of tiles to multiply side by side
+  constexpr int64_t kLongRow = 32;  // of pixels, which leaves enough tiles to multiply side by side
   if (Supports(a, ConvAlgorithm::kWinogradRows) && a.oc >= kWinogradChannels && s.ow >= kLongRow) {
     return ConvAlgorithm::kWinogradRows;
   }
@@ -98,7 +98,8 @@ bool PackedConv::Supports(const ConvAttributes& a, ConvAlgorithm algorithm) {
     case ConvAlgorithm::kWinogradStride2:
       return Is3x3(a, 2);
     case ConvAlgorithm::kWinogradRows:
-      return IsFlat(a) && a.groups == 1 && a.c <= 8 && a.kh > 2 && a.kw == 7 && a.stride_w == 2 && a.dilation_w == 1;
+      return IsFlat(a) && a.groups == 1 && a.c <= 8 && a.kh > 2 && a.kh <= 16 && a.kw == 7 && a.stride_h <= 2 &&
+             a.stride_w == 2 && a.dilation_h == 1 && a.dilation_w == 1;
   }
   return false;
 }
