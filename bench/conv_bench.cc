@@ -68,8 +68,8 @@ constexpr Layer kLayers[] = {
     {"resnext50/3x3_56_128_g32", 56, 128, 128, 3, 1, 1, 32},
 };
 
-const size_t kColdBytes = getenv("WARM") ? 0 : 96 << 20;
-constexpr const char* kAlgorithms[] = {"gemm", "direct", "f2", "f3", "f4", "stride2"};
+constexpr size_t kColdBytes = 96 << 20;
+constexpr const char* kAlgorithms[] = {"gemm", "direct", "f2", "f3", "f4", "rows", "stride2"};
 
 ConvAttributes AttributesOf(const Layer& l) {
   return {.c = l.c,
@@ -154,7 +154,7 @@ void RegisterAll() {
       })->UseRealTime();
     }
     for (const Layer& l : kLayers) {
-      if (l.kernel != 3 || l.groups != 1) continue;
+      if (l.kernel < 3 || l.groups != 1) continue;
       for (int i = 0; i < PackedConv::kAlgorithms; ++i) {
         const auto algorithm = static_cast<ConvAlgorithm>(i);
         if (!PackedConv::Supports(AttributesOf(l), algorithm)) continue;

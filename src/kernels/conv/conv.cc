@@ -11,8 +11,9 @@ namespace slipway::kernels {
 namespace {
 
 /// In the order in which they stand in for one another.
-constexpr ConvAlgorithm kAll[] = {ConvAlgorithm::kWinograd4,       ConvAlgorithm::kWinograd3, ConvAlgorithm::kWinograd2,
-                                  ConvAlgorithm::kWinogradStride2, ConvAlgorithm::kDirect,    ConvAlgorithm::kGemm};
+constexpr ConvAlgorithm kAll[] = {
+    ConvAlgorithm::kWinograd4,    ConvAlgorithm::kWinograd3, ConvAlgorithm::kWinograd2, ConvAlgorithm::kWinogradStride2,
+    ConvAlgorithm::kWinogradRows, ConvAlgorithm::kDirect,    ConvAlgorithm::kGemm};
 
 /// The transforms cost a pass over the pixels, and pay only where a pixel meets enough channels behind them.
 constexpr int64_t kWinogradChannels = 32;
@@ -35,7 +36,7 @@ bool Is3x3(const ConvAttributes& a, int64_t stride) {
 
 // What a 3x3 convolution costs, in pixels multiplied by one matrix [c, oc] that is at hand. A matrix comes from memory,
 // which takes as long as some pixels; the transforms and the ends of short sums take their part of a pixel.
-constexpr double kMatrixPixels = 6;
+constexpr double kMatrixPixels = 8;
 constexpr double kTransform = 6;  // of a vector, in products
 constexpr double kSumEnd = 10;    // of a sum, in products
 
@@ -65,11 +66,15 @@ ConvShape Flat(const ConvAttributes& a, ConvShape s) {
 ConvAlgorithm PackedConv::Fastest(const ConvAttributes& a, const ConvShape& shape) {
   const ConvShape s = Flat(a, shape);
   if (Supports(a, ConvAlgorithm::kDirect) && a.oc / a.groups <= kDirectChannels) return ConvAlgorithm::kDirect;
+  constexpr int64_t kLongRow = 32;  // of pixels, which leaves enough tiles to multiply side by side
+  if (Supports(a, ConvAlgorithm::kWinogradRows) && a.oc >= kWinogradChannels && s.ow >= kLongRow) {
+    return ConvAlgorithm::kWinogradRows;
+  }
   ConvAlgorithm fastest = ConvAlgorithm::kGemm;
   if (std::min(a.c, a.oc) < kWinogradChannels) return fastest;
   double least = GemmCost(a, s);
   for (const ConvAlgorithm algorithm : kAll) {
-    if (algorithm < ConvAlgorithm::kWinograd2 || !Supports(a, algorithm)) continue;
+    if (!IsWinograd(algorithm) || !Supports(a, algorithm)) continue;
     const double cost = WinogradCost(FormOf(algorithm), a, s);
     if (cost < least) least = cost, fastest = algorithm;
   }
@@ -94,6 +99,9 @@ bool PackedConv::Supports(const ConvAttributes& a, ConvAlgorithm algorithm) {
       return Is3x3(a, 1);
     case ConvAlgorithm::kWinogradStride2:
       return Is3x3(a, 2);
+    case ConvAlgorithm::kWinogradRows:
+      return IsFlat(a) && a.groups == 1 && a.c <= 8 && a.kh > 2 && a.kh <= 16 && a.kw == 7 && a.stride_h <= 2 &&
+             a.stride_w == 2 && a.dilation_h == 1 && a.dilation_w == 1;
   }
   return false;
 }
@@ -134,6 +142,9 @@ void PackedConv::Pack(ConvAlgorithm algorithm, const float* weights, const Packi
     case ConvAlgorithm::kWinograd4:
     case ConvAlgorithm::kWinogradStride2:
       kernel = MakeWinogradConv(attributes_, weights, algorithm, &packing);
+      break;
+    case ConvAlgorithm::kWinogradRows:
+      kernel = MakeWinogradRowsConv(attributes_, weights, packing);
       break;
   }
 }

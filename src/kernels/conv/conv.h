@@ -68,6 +68,7 @@ enum class ConvAlgorithm : uint8_t {
   kWinograd2,        ///< F(2x2, 3x3)
   kWinograd3,        ///< F(3x3, 3x3)
   kWinograd4,        ///< F(4x4, 3x3)
+  kWinogradRows,     ///< 7 taps along each row at stride 2 of an image of few channels: F(4, 4) and F(4, 3)
   kWinogradStride2,  ///< 3x3 at stride 2: F(2x2, 2x2) of every second row and column, with those between
 };
 
@@ -83,7 +84,7 @@ class ConvKernel {
 /// A convolution of float32 images, channels last, with weights packed once; safe to run from many threads.
 class PackedConv {
  public:
-  static constexpr int kAlgorithms = 6;
+  static constexpr int kAlgorithms = 7;
   /// `weights` as ONNX has them, [oc, c / groups, kd, kh, kw]; not referred to afterwards. groups divides c and oc.
   /// With `expected` the weights are packed only for what is fastest on such images, otherwise for each algorithm that
   /// may be fastest on some. Either way every shape runs.

@@ -173,6 +173,12 @@ const Case kCases[] = {
     {{.c = 16, .oc = 24, .stride_h = 2, .stride_w = 2}, 2, 7, 5},
     {{.c = 8, .oc = 8}, 1, 3, 3, 1, 1, 1, 1},
     {{.c = 1, .oc = 1}, 1, 1, 1},
+    // Rows of 7 taps at stride 2.
+    {{.c = 3, .oc = 64, .kh = 7, .kw = 7, .stride_h = 2, .stride_w = 2}, 1, 50, 79, 3, 3, 3, 3},
+    {{.c = 1, .oc = 33, .kh = 7, .kw = 7, .stride_h = 2, .stride_w = 2}, 2, 30, 64, 3, 3, 2, 2},
+    {{.c = 5, .oc = 35, .kh = 3, .kw = 7, .stride_w = 2}, 1, 11, 600, 0, 8, 0, 1},
+    {{.c = 8, .oc = 6, .kh = 4, .kw = 7, .stride_h = 2, .stride_w = 2}, 1, 9, 7, 1, 0, 0, 1},
+    {{.c = 4, .oc = 40, .kh = 7, .kw = 7, .stride_h = 2, .stride_w = 2}, 1, 2, 71, 3, 3, 3, 3},
     // Implicit im2col.
     {{.c = 3, .oc = 17, .kh = 7, .kw = 7, .stride_h = 2, .stride_w = 2}, 2, 17, 15, 3, 3, 3, 3},
     {{.c = 3, .oc = 32, .kh = 3, .kw = 3, .stride_h = 2, .stride_w = 2}, 1, 16, 16, 0, 0, 1, 1},
@@ -239,9 +245,9 @@ const Case kCases[] = {
 };
 // clang-format on
 
-constexpr ConvAlgorithm kAlgorithms[] = {ConvAlgorithm::kGemm,      ConvAlgorithm::kDirect,
-                                         ConvAlgorithm::kWinograd2, ConvAlgorithm::kWinograd3,
-                                         ConvAlgorithm::kWinograd4, ConvAlgorithm::kWinogradStride2};
+constexpr ConvAlgorithm kAlgorithms[] = {
+    ConvAlgorithm::kGemm,      ConvAlgorithm::kDirect,          ConvAlgorithm::kWinograd2,   ConvAlgorithm::kWinograd3,
+    ConvAlgorithm::kWinograd4, ConvAlgorithm::kWinogradStride2, ConvAlgorithm::kWinogradRows};
 
 TEST(ConvTest, EveryAlgorithmMatchesPlainLoops) {
   MemoryStore store;
@@ -259,6 +265,34 @@ TEST(ConvTest, EveryAlgorithmMatchesPlainLoops) {
       Check(t, in, PackedConv(t.a, in.weights.data(), {Threads(2), store}), {}, false, 2);
       Check(t, in, PackedConv(t.a, in.weights.data(), {Threads(2), store}, &in.s), {.bias = in.bias.data()}, false, 1);
     });
+  }
+}
+
+TEST(ConvTest, TheFastestIsChosenByShape) {
+  struct Choice {
+    int64_t size, c, oc, kernel, stride;
+    ConvAlgorithm want;
+  };
+  const Choice choices[] = {
+      {224, 3, 64, 7, 2, ConvAlgorithm::kWinogradRows},
+      {56, 64, 64, 3, 1, ConvAlgorithm::kWinograd4},
+      {28, 128, 128, 3, 1, ConvAlgorithm::kWinograd4},
+      {14, 256, 256, 3, 1, ConvAlgorithm::kWinograd3},
+      {7, 512, 512, 3, 1, ConvAlgorithm::kWinograd2},
+      {1, 512, 512, 3, 1, ConvAlgorithm::kGemm},
+      {56, 128, 128, 3, 2, ConvAlgorithm::kWinogradStride2},
+      {14, 512, 512, 3, 2, ConvAlgorithm::kWinogradStride2},
+      {4, 512, 512, 3, 2, ConvAlgorithm::kGemm},
+      {160, 32, 64, 3, 2, ConvAlgorithm::kGemm},
+      {56, 16, 64, 3, 1, ConvAlgorithm::kGemm},
+      {8, 3, 64, 7, 2, ConvAlgorithm::kGemm},
+  };
+  for (const Choice& t : choices) {
+    const ConvAttributes a{
+        .c = t.c, .oc = t.oc, .kh = t.kernel, .kw = t.kernel, .stride_h = t.stride, .stride_w = t.stride};
+    const int64_t pad = t.kernel / 2, out = ConvOutputSize(t.size, t.kernel, t.stride, 1, pad, pad);
+    const ConvShape s{.n = 1, .h = t.size, .w = t.size, .pad_top = pad, .pad_left = pad, .oh = out, .ow = out};
+    EXPECT_EQ(PackedConv::Fastest(a, s), t.want) << t.c << " channels of " << t.size;
   }
 }
 

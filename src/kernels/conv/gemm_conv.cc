@@ -29,10 +29,6 @@ inline void CopyRun(const float* from, int64_t count, float* to) {
   }
 }
 
-inline void ZeroRun(int64_t count, float* to) {
-  if (count > 0) std::memset(to, 0, static_cast<size_t>(count) * sizeof(float));
-}
-
 /// im2col without the matrix: row = output pixel, column = (kd, kh, kw, channel of the group).
 class PatchRows : public RowSource {
  public:
@@ -229,7 +225,7 @@ class GemmConv : public ConvKernel {
           const int64_t iy = first * a_.stride_h - s.pad_top + r % in_rows * row_step;
           const bool inside = iz >= 0 && iz < s.d && iy >= 0 && iy < s.h;
           const int64_t in_plane = plane / s.od * s.d + iz;
-          ReadLine(inside ? x + (in_plane * s.h + iy) * s.w * a_.c : nullptr, s.w, ox * a_.stride_w - s.pad_left,
+          ReadLine(inside ? x + (in_plane * s.h + iy) * s.w * a_.c : nullptr, s.w, a_.c, ox * a_.stride_w - s.pad_left,
                    (count - 1) * a_.stride_w + a_.kw, copy + r * line);
         }
         for (int64_t r = 0; r < rows; ++r) {
@@ -245,16 +241,6 @@ class GemmConv : public ConvKernel {
         }
       }
     });
-  }
-
-  /// `columns` pixels of an image's row of `width` from column `from` on, zeros outside of it; of no row (null), all
-  /// zeros.
-  void ReadLine(const float* row, int64_t width, int64_t from, int64_t columns, float* out) const {
-    const int64_t lo = row != nullptr ? std::clamp<int64_t>(-from, 0, columns) : columns;
-    const int64_t hi = std::clamp(width - from, lo, columns);
-    ZeroRun(lo * a_.c, out);
-    if (hi > lo) std::memcpy(out + lo * a_.c, row + (from + lo) * a_.c, (hi - lo) * a_.c * sizeof(float));
-    ZeroRun((columns - hi) * a_.c, out + hi * a_.c);
   }
 
   void PackGroup(const float* weights, int64_t g, int64_t merge, float* out, const Threads& threads) const {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <vector>
 
 #include "kernels/conv/algorithms.h"
 #include "kernels/gemm/scratch.h"
@@ -43,11 +44,14 @@ class Bands {
     bands_ = std::clamp<int64_t>(CeilDiv(2 * count, s_.n), 1, std::max<int64_t>(1, s_.oh / 4));
     while (bands_ < s_.oh && Floats(CeilDiv(s_.oh, bands_)) > kBandFloats) ++bands_;
     if (s_.n % count != 0) bands_ = std::min(s_.oh, AlignUp(bands_, count));
-    threads.ParallelFor(s_.n * bands_, 1, [&](int64_t begin, int64_t end) {
-      InputRows there;
+    // A thread's next band is most often the one below, whether or not it comes in the same range.
+    std::vector<InputRows> left(static_cast<size_t>(count));
+    threads.ParallelForIndexed(s_.n * bands_, 1, [&](int64_t begin, int64_t end, int thread) {
+      InputRows& there = left[static_cast<size_t>(thread)];
       for (int64_t i = begin; i < end; ++i) {
-        if (i % bands_ == 0) there = {};
+        if (i != there.next || i % bands_ == 0) there = {};
         RunBand(i / bands_, i % bands_, there);
+        there.next = i + 1;
       }
     });
   }
@@ -75,6 +79,7 @@ class Bands {
   struct InputRows {
     int64_t begin = 0;
     int64_t end = 0;
+    int64_t next = 0;  ///< band
   };
 
   void RunBand(int64_t image, int64_t band, InputRows& there) const {
@@ -100,7 +105,7 @@ class Bands {
         conv_.expand->Run({x_ + (image * s_.h + next) * in_line_}, Pixels(end - next, s_.w), e_.expand,
                           wide_in + (next - begin) * wide_in_line_, Threads(1));
       }
-      there = {begin, end};
+      there = {.begin = begin, .end = end};
       in = wide_in;
     }
     float* out = y_ + (image * s_.oh + first) * out_line_;

@@ -82,6 +82,12 @@ inline constexpr WinogradForm kFormStride2 = {
     .kernel = {{1, 0, 0}, {1, 0, 1}, {0, 0, 1}, {0, 1, 0}},
 };
 
+/// Whether it goes by a form.
+constexpr bool IsWinograd(ConvAlgorithm algorithm) {
+  return algorithm == ConvAlgorithm::kWinograd2 || algorithm == ConvAlgorithm::kWinograd3 ||
+         algorithm == ConvAlgorithm::kWinograd4 || algorithm == ConvAlgorithm::kWinogradStride2;
+}
+
 inline const WinogradForm& FormOf(ConvAlgorithm algorithm) {
   switch (algorithm) {
     case ConvAlgorithm::kWinogradStride2:

@@ -175,7 +175,7 @@ HWY_NOINLINE void RunTile(const Tile& t) {
           constexpr int kLineBytes = 64;
           __builtin_prefetch(prefetch, 0, 2);
           // One tile fetches a whole row of the panel a step.
-          if constexpr (kCols * kLanes * sizeof(float) > kLineBytes) __builtin_prefetch(prefetch + kLineBytes, 0, 2);
+          if (prefetch_step > kLineBytes) __builtin_prefetch(prefetch + kLineBytes, 0, 2);
           prefetch += prefetch_step;
         }
         Step<kRows, kCols>(a, lda, lda3, b, acc[u]);

@@ -53,10 +53,11 @@ float ReduceRows(const ReducePlan& plan, const float* x, float base) {
 /// The most neighbouring outputs that are computed together: their sums stay in the L1 cache.
 constexpr int64_t kColumns = 1024;
 
-/// `count` <= kColumns neighbouring outputs from rows that lie apart, in the order of memory. Sums are added up in
-/// blocks of rows.
+/// `count` <= kColumns neighbouring outputs from rows [first, last), which lie apart, in the order of memory. Sums are
+/// added up in blocks of rows. base_of: null where Map wants none.
 template <class Op, class Map>
-void ReduceColumns(const ReducePlan& plan, const float* x, float* y, int64_t count, bool has_base) {
+void ReduceColumns(const ReducePlan& plan, const float* x, int64_t first, int64_t last, const float* base_of, float* y,
+                   int64_t count) {
   const F32 d;
   constexpr int64_t kBlock = 256, kAtOnce = 8;
   HWY_ALIGN float total[kColumns];
@@ -71,7 +72,7 @@ void ReduceColumns(const ReducePlan& plan, const float* x, float* y, int64_t cou
   });
   const auto add = [&](const auto&... rows) HWY_ATTR {
     each([&](int64_t c, int64_t left) HWY_ATTR {
-      const Vec base = has_base ? LoadPart(d, y + c, left, 0) : hn::Zero(d);
+      const Vec base = base_of != nullptr ? LoadPart(d, base_of + c, left, 0) : hn::Zero(d);
       Vec sum = hn::Load(d, part + c);
       ((sum =
             Op::Combine(sum, Map::Of(left == kLanes ? hn::LoadU(d, rows + c) : LoadPart(d, rows + c, left, 0), base))),
@@ -81,21 +82,52 @@ void ReduceColumns(const ReducePlan& plan, const float* x, float* y, int64_t cou
   };
   const float* rows[kAtOnce];
   int64_t waiting = 0;
-  ForEachOffset<1>(plan.outer_reduced(), 0, plan.outer_reduced_count(),
-                   [&](int64_t row, const std::array<int64_t, 1>& at) HWY_ATTR {
-                     rows[waiting++] = x + at[0];
-                     if (waiting < kAtOnce) return;
-                     waiting = 0;
-                     add(rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], rows[6], rows[7]);
-                     if (row % kBlock < kBlock - 1) return;
-                     each([&](int64_t c, int64_t) HWY_ATTR {
-                       hn::Store(Op::Combine(hn::Load(d, total + c), hn::Load(d, part + c)), d, total + c);
-                       hn::Store(identity, d, part + c);
-                     });
-                   });
+  ForEachOffset<1>(plan.outer_reduced(), first, last, [&](int64_t row, const std::array<int64_t, 1>& at) HWY_ATTR {
+    rows[waiting++] = x + at[0];
+    if (waiting < kAtOnce) return;
+    waiting = 0;
+    add(rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], rows[6], rows[7]);
+    if (row % kBlock < kBlock - 1) return;
+    each([&](int64_t c, int64_t) HWY_ATTR {
+      hn::Store(Op::Combine(hn::Load(d, total + c), hn::Load(d, part + c)), d, total + c);
+      hn::Store(identity, d, part + c);
+    });
+  });
   for (int64_t i = 0; i < waiting; ++i) add(rows[i]);
   each([&](int64_t c, int64_t left)
            HWY_ATTR { StorePart(d, Op::Combine(hn::Load(d, total + c), hn::Load(d, part + c)), y + c, left); });
+}
+
+/// How many parts the rows of so few outputs come in, by their shape alone: the sums do not depend on the threads.
+int64_t RowParts(const ReducePlan& plan) {
+  constexpr int64_t kFewOutputs = 256, kPartRows = 1024;
+  return plan.outputs() > kFewOutputs ? 1 : std::max<int64_t>(1, plan.outer_reduced_count() / kPartRows);
+}
+
+/// The parts side by side, then their results.
+template <class Op, class Map>
+void ReduceInParts(const ReducePlan& plan, int64_t parts, const float* x, float* y, bool has_base,
+                   const Threads& threads) {
+  const F32 d;
+  const int64_t rows = plan.outer_reduced_count(), inner = plan.inner();
+  std::vector<float> results(static_cast<size_t>(plan.outputs() * parts));
+  threads.ParallelFor(parts, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t p = begin; p < end; ++p) {
+      ForEachOffset<1>(plan.outer_kept(), 0, plan.outer_kept_count(), [&](int64_t i, const std::array<int64_t, 1>& at) {
+        ReduceColumns<Op, Map>(plan, x + at[0], p * rows / parts, (p + 1) * rows / parts,
+                               has_base ? y + i * inner : nullptr, results.data() + p * plan.outputs() + i * inner,
+                               inner);
+      });
+    }
+  });
+  for (int64_t i = 0; i < plan.outputs(); i += kLanes) {
+    const int64_t left = std::min(kLanes, plan.outputs() - i);
+    Vec all = LoadPart(d, results.data() + i, left, 0);
+    for (int64_t p = 1; p < parts; ++p) {
+      all = Op::Combine(all, LoadPart(d, results.data() + p * plan.outputs() + i, left, 0));
+    }
+    StorePart(d, all, y + i, left);
+  }
 }
 
 /// Where has_base, y holds each output's base on entry.
@@ -112,6 +144,9 @@ void Reduce(const ReducePlan& plan, const float* x, float* y, bool has_base, con
                         });
     return;
   }
+  if (const int64_t parts = RowParts(plan); parts > 1) {
+    return ReduceInParts<Op, Map>(plan, parts, x, y, has_base, threads);
+  }
   // Narrower where there would be too few for all threads, down to what a few cache lines hold.
   int64_t columns = kColumns;
   while (columns > 64 && plan.outer_kept_count() * ((plan.inner() + columns - 1) / columns) < 2 * threads.count() - 1) {
@@ -124,8 +159,9 @@ void Reduce(const ReducePlan& plan, const float* x, float* y, bool has_base, con
                       [&](int64_t begin, int64_t end) {
                         ForEachOffset<1>(axes, begin, end, [&](int64_t i, const std::array<int64_t, 1>& at) {
                           const int64_t first = i % blocks * columns;
-                          ReduceColumns<Op, Map>(plan, x + at[0], y + i / blocks * plan.inner() + first,
-                                                 std::min(columns, plan.inner() - first), has_base);
+                          float* to = y + i / blocks * plan.inner() + first;
+                          ReduceColumns<Op, Map>(plan, x + at[0], 0, plan.outer_reduced_count(),
+                                                 has_base ? to : nullptr, to, std::min(columns, plan.inner() - first));
                         });
                       });
 }

@@ -42,6 +42,8 @@ const Case kCases[] = {
     {{0, 3}, {1}},
     {{3, 0}, {1}},
     {{70, 64, 3}, {0, 1}},
+    {{5000, 33}, {0}},
+    {{2, 3001, 70}, {1}},
 };
 
 /// The elements behind each output, by walking all of them.
