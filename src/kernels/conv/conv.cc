@@ -174,11 +174,11 @@ void ConvOnce(const ConvAttributes& a, const float* weights, const ConvInput& x,
   packed.residual_stride = a.oc;
   const ConvShape s = Flat(a, shape);
   const ConvAlgorithm algorithm = PackedConv::Fastest(a, s);
-  if (algorithm == ConvAlgorithm::kDirect) {
-    OnceStore store;
-    MakeDirectConv(a, weights, {threads, store})->Run(x, s, packed, y, threads);
-  } else if (algorithm != ConvAlgorithm::kGemm) {
+  if (IsWinograd(algorithm)) {
     MakeWinogradConv(a, weights, algorithm, nullptr)->Run(x, s, packed, y, threads);
+  } else if (algorithm != ConvAlgorithm::kGemm) {
+    OnceStore store;
+    PackedConv(a, weights, {threads, store}, algorithm).Run(x, s, packed, y, threads);
   } else if (a.groups > 1 || x.scale != nullptr || !IsPointwise(a, s)) {
     GemmConvOnce(a, weights, x, s, packed, y, threads);
   } else {

@@ -51,6 +51,7 @@ TEST(ConvOnce, GivesWhatPackedWeightsGive) {
       {"1x1 with a scale, in parts", {.c = 1100, .oc = 1000}, 2, 3, 0, true},
       {"1x1, stride 2, in parts", {.c = 1024, .oc = 1100, .stride_h = 2, .stride_w = 2}, 1, 8, 0},
       {"stem", {.c = 3, .oc = 40, .kh = 7, .kw = 7, .stride_h = 2, .stride_w = 2}, 1, 40, 3},
+      {"stem, long rows", {.c = 3, .oc = 40, .kh = 7, .kw = 7, .stride_h = 2, .stride_w = 2}, 1, 80, 3},
       {"5x5, in parts", {.c = 256, .oc = 200, .kh = 5, .kw = 5}, 1, 6, 2},
       {"3x3, many tiles", {.c = 64, .oc = 72, .kh = 3, .kw = 3}, 1, 60, 1},
       {"3x3, few tiles", {.c = 300, .oc = 200, .kh = 3, .kw = 3}, 1, 8, 1},
