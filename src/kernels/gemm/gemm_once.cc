@@ -25,6 +25,7 @@ int64_t ColumnsAtOnce(int64_t k, int64_t n, int threads) {
 
 void GemmOnce(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, const float* b, int64_t row_stride,
               int64_t col_stride, float* c, int64_t ldc, const Epilogue& epilogue, const Threads& threads) {
+  if (m <= 0 || n <= 0) return;
   // A few rows of columns side by side take no longer than the packing would.
   constexpr int64_t kFewRows = 12;
   if ((m <= kFewRows && col_stride == 1) || k == 0) {
