@@ -169,8 +169,10 @@ class Task {
 
   void PrefetchNext(int64_t tile, int64_t tiles) {
     const int64_t next = kv_head_ + 1, share = args_.heads / args_.kv_heads;
-    if (rows_ != share * args_.queries || rows_ < kLeastTaskRows || next >= args_.kv_heads || args_.keys > kTaskRows) return;
-    for (int64_t h = next * share; h < (next + 1) * share; ++h) PrefetchHead(args_.q, h, args_.queries, args_.size, tile, tiles);
+    if (rows_ != share * args_.queries || rows_ < kLeastTaskRows || next >= args_.kv_heads || args_.keys > kTaskRows)
+      return;
+    for (int64_t h = next * share; h < (next + 1) * share; ++h)
+      PrefetchHead(args_.q, h, args_.queries, args_.size, tile, tiles);
     PrefetchHead(args_.k, next, args_.keys, args_.size, tile, tiles);
     PrefetchHead(args_.v, next, args_.keys, args_.value_size, tile, tiles);
   }
