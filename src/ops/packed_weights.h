@@ -55,7 +55,8 @@ class PackedWeights {
         }
       }
     });
-    matrix_ = {.k = k, .n = n, .data = reinterpret_cast<const float*>(block_.get())};
+    notes_ = std::make_unique<kernels::ColumnNotes>(k, n);
+    matrix_ = {.k = k, .n = n, .data = reinterpret_cast<const float*>(block_.get()), .notes = notes_.get()};
   }
   void Pack(const float* b, int64_t k, int64_t n, int64_t row_stride, int64_t col_stride,
             const kernels::Packing& packing) {
@@ -67,6 +68,7 @@ class PackedWeights {
 
  private:
   std::shared_ptr<const std::byte> block_;
+  std::unique_ptr<kernels::ColumnNotes> notes_;
   kernels::PackedMatrix matrix_;
 };
 
