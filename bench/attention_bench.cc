@@ -2,6 +2,7 @@
 
 #include <benchmark/benchmark.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <vector>
@@ -23,20 +24,30 @@ void BM_Attention(benchmark::State& state) {
   args.out = {out.data(), 0, size, row};
   args.scale = 1 / std::sqrt(static_cast<float>(size));
   args.window_right = state.range(5) ? 0 : -1;
+  // 1: a mask that hides nothing; 2: one that hides what comes later, as exporters write it.
+  std::vector<float> mask(state.range(6) ? queries * keys : 0);
+  for (int64_t i = 0; state.range(6) == 2 && i < queries; ++i)
+    std::fill(mask.begin() + i * keys + std::min(i + 1, keys), mask.begin() + (i + 1) * keys, -3.4028235e38f);
+  if (state.range(6)) args.mask = {.add = mask.data(), .row_stride = keys};
   const Threads threads(static_cast<int>(state.range(4)));
   for (auto _ : state) Attention(args, threads);
   state.SetItemsProcessed(state.iterations() * 2 * heads * queries * keys * size);
 }
 BENCHMARK(BM_Attention)
-    ->ArgNames({"heads", "queries", "keys", "size", "threads", "causal"})
-    ->Args({12, 128, 128, 64, 1, 0})
-    ->Args({12, 128, 128, 64, 2, 0})
-    ->Args({16, 128, 128, 64, 1, 0})
-    ->Args({12, 128, 128, 32, 1, 0})
-    ->Args({12, 197, 197, 64, 1, 0})
-    ->Args({12, 1024, 1024, 64, 1, 0})
-    ->Args({12, 1024, 1024, 64, 1, 1})
-    ->Args({12, 1, 512, 64, 1, 0});
+    ->ArgNames({"heads", "queries", "keys", "size", "threads", "causal", "mask"})
+    ->Args({12, 128, 128, 64, 1, 0, 0})
+    ->Args({12, 128, 128, 64, 2, 0, 0})
+    ->Args({16, 128, 128, 64, 1, 0, 0})
+    ->Args({12, 128, 128, 32, 1, 0, 0})
+    ->Args({12, 128, 128, 32, 1, 0, 1})
+    ->Args({12, 128, 128, 32, 2, 0, 1})
+    ->Args({12, 128, 128, 64, 1, 0, 2})
+    ->Args({12, 128, 128, 64, 2, 0, 2})
+    ->Args({12, 197, 197, 64, 1, 0, 0})
+    ->Args({12, 197, 197, 64, 2, 0, 0})
+    ->Args({12, 1024, 1024, 64, 1, 0, 0})
+    ->Args({12, 1024, 1024, 64, 1, 1, 0})
+    ->Args({12, 1, 512, 64, 1, 0, 0});
 
 }  // namespace
 }  // namespace slipway::kernels

@@ -402,7 +402,7 @@ Rule* FindRule(const Node& n) {
     add(FindCumulative, {"CumProd", "CumSum"});
     add(FindScaled, {"DequantizeLinear", "QuantizeLinear"});
     add(FindDynamicScale, {"DynamicQuantizeLinear"});
-    add(FindProduct<0>, {"MatMul", "com.microsoft.MatMulNBits"});
+    add(FindProduct<0>, {"MatMul", "MergedMatMul", "com.microsoft.MatMulNBits"});
     add(FindProduct<3>, {"FusedMatMul"});
     add(FindMatMulInteger, {"MatMulInteger"});
     add(FindFusedMatMulInteger, {"FusedMatMulInteger"});
@@ -423,7 +423,7 @@ Rule* FindRule(const Node& n) {
     add(FindWindow<3>, {"FusedConv"});
     add(FindWindow<7>, {"FusedSeparableConv"});
     add(FindBatchNormalization, {"BatchNormalization"});
-    add(FindAttention, {"Attention"});
+    add(FindAttention, {"Attention", "StridedAttention"});
     return map;
   }();
   const bool plain = n.domain.empty() || n.domain == kSlipwayDomain;

@@ -1,3 +1,4 @@
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -23,6 +24,11 @@ struct Sizes {
   kernels::HeadsView<T> View(T* data, int64_t n_heads, int64_t rows, int64_t row) const {
     if (flat) return {data, rows * n_heads * row, row, n_heads * row};
     return {data, n_heads * rows * row, rows * row, row};
+  }
+  /// The same of columns from `first` on of wider rows.
+  template <class T>
+  static kernels::HeadsView<T> Columns(T* data, int64_t first, int64_t rows, int64_t width, int64_t row) {
+    return {data + first, rows * width, row, width};
   }
 };
 
@@ -74,6 +80,7 @@ struct Attention {
   int64_t left = -1;
   int64_t right = -1;
   int64_t qk_mode = 0;
+  std::vector<int64_t> columns;      ///< of Q, K and V, the first and how many; none: all of each are read
   std::optional<int64_t> precision;  ///< the type that the softmax of halves is computed in, else that of the queries
 
   static Attention Parse(const Attributes& a) {
@@ -222,8 +229,8 @@ struct Attention {
     s.kv_heads = s.flat ? kv_heads : k[1];
     s.queries = q[s.flat ? 1 : 2];
     s.fresh = k[s.flat ? 1 : 2];
-    s.size = s.flat ? q[2] / q_heads : q[3];
-    s.value_size = s.flat ? v[2] / kv_heads : v[3];
+    s.size = s.flat ? (columns.empty() ? q[2] : columns[1]) / q_heads : q[3];
+    s.value_size = s.flat ? (columns.empty() ? v[2] : columns[5]) / kv_heads : v[3];
     s.past = c.Has(4) ? c.In(4).shape()[2] : 0;
     s.keys = s.past + s.fresh;
     return s;
@@ -258,6 +265,11 @@ struct Attention {
                                 .window_right = causal ? 0 : right,
                                 .offset = s.past,
                                 .masked_rows_are_zero = true};
+    if (!columns.empty()) {
+      args.q = Sizes::Columns(c.In(0).data<float>(), columns[0], s.queries, c.In(0).shape()[2], s.size);
+      args.k = Sizes::Columns(k.data<float>(), columns[2], s.keys, k.shape()[2], s.size);
+      args.v = Sizes::Columns(v.data<float>(), columns[4], s.keys, v.shape()[2], s.value_size);
+    }
     std::vector<int64_t> counts(s.batch, s.keys), offsets;
     if (c.Has(6)) {
       offsets = Offsets(c, s);
@@ -361,5 +373,45 @@ struct Attention {
 };
 extern const OpDef kAttention = Define<Attention>(
     {.name = "Attention", .since = 25, .min_inputs = 3, .max_inputs = 7, .max_outputs = 4, .types = kFloatTypes});
+
+/// Attention of [B, S, H * D] that lie in columns of wider matrices, which may all be one: the result of a product that
+/// gives queries, keys and values. Attribute columns: the first and how many of Q, K and V. ai.slipway.
+struct StridedAttention {
+  Attention attention;
+
+  static StridedAttention Parse(const Attributes& a) {
+    StridedAttention op{Attention::Parse(a)};
+    op.attention.columns = a.RequiredInts("columns");
+    return op;
+  }
+
+  void Infer(InferContext& c) const {
+    const std::vector<int64_t>& columns = attention.columns;
+    if (columns.size() != 6) c.Fail("attribute 'columns' has {} numbers, but must have 6.", columns.size());
+    std::array<Type, 3> types;
+    InferContext narrow = c;
+    for (int i = 0; i < 3; ++i) {
+      const int64_t first = columns[2 * i], count = columns[2 * i + 1];
+      c.ExpectRank(i, 3, 3);
+      constexpr int64_t kFar = int64_t{1} << 40;
+      if (first < 0 || count < 1 || first > kFar || count > kFar)
+        c.Fail("attribute 'columns' has {} columns from {} on for {}.", count, first, c.InputName(i));
+      types[i] = c.In(i);
+      narrow.in_types[i] = &types[i];
+      if (!c.HasRank(i)) continue;
+      const Dim& width = c.Shape(i)[2];
+      if (width.is_const() && width.value() < first + count)
+        c.Fail("{} has shape {}, but columns up to {} are to be read.", c.InputName(i), c.Shape(i).ToString(),
+               first + count);
+      types[i].shape[2] = count;
+    }
+    attention.Infer(narrow);
+    c.Out(0, narrow.out_types[0]);
+  }
+
+  void Run(RunContext& c) const { attention.Run(c); }
+};
+extern const OpDef kSlipwayStridedAttention = Define<StridedAttention>(
+    {.name = "StridedAttention", .domain = kSlipwayDomain, .min_inputs = 3, .max_inputs = 4, .types = {DType::kFloat}});
 
 }  // namespace slipway

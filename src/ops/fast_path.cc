@@ -105,6 +105,7 @@ const std::vector<Group>& Groups() {
       {{"float, halves, double", kVectors}, {"FusedMatMul", "Gemm", "MatMul"}},
       {{"float, double, int32, int64", kVectors}, {"Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"}},
       {{"between float and halves", kVectors}, {"Cast", "CastLike"}},
+      {{"float", kVectors}, {"MergedMatMul", "StridedAttention"}},
       {{"bytes", kDots},
        {"ConvInteger", "DynamicQuantizeLSTM", "DynamicQuantizeMatMul", "FusedConvInteger", "FusedMatMulInteger",
         "MatMulInteger", "MatMulIntegerToFloat", "QAttention", "QGemm", "QLinearConv", "QLinearMatMul"}},

@@ -73,12 +73,7 @@ SymbolicShape ProductShape(const InferContext& c, int left, int right, bool tran
 
 bool MatrixProduct::Prepack(const Tensor& b, const kernels::Packing& packing) {
   if (b.dtype() != DType::kFloat || b.shape().rank() != 2) return false;
-  const int64_t columns = b.shape()[1];
-  if (trans_b) {
-    packed_ = std::make_shared<LazyWeights>(b, columns, b.shape()[0], 1, columns, packing);
-  } else {
-    packed_ = std::make_shared<LazyWeights>(b, b.shape()[0], columns, columns, 1, packing);
-  }
+  packed_ = std::make_shared<LazyWeights>(SideBySide({b}, trans_b), packing);
   return true;
 }
 

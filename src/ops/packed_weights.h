@@ -4,7 +4,10 @@
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <span>
 #include <utility>
+#include <vector>
 
 #include "core/mapped_file.h"
 #include "core/memory.h"
@@ -15,24 +18,43 @@
 
 namespace slipway {
 
+/// A right-hand matrix [k, n] as it lies in memory: element (i, j) at data[i * row_stride + j * col_stride].
+struct PlainMatrix {
+  const float* data;
+  int64_t k;
+  int64_t n;
+  int64_t row_stride;
+  int64_t col_stride;
+};
+
+/// A multiple of the width of every panel: matrices side by side whose widths are multiples of it are packed apart.
+inline constexpr int64_t kWidestPanel = 64;
+
 /// A constant right-hand matrix in the form that the kernel reads, with its memory.
 class PackedWeights {
  public:
-  /// Packs [k, n], whose element (i, j) lies at b[i * row_stride + j * col_stride]. Where columns lie in one piece, so
-  /// that a few of them at a time are packed and not read again, done(begin, end) is told of them.
+  /// Packs matrices of k rows side by side; the widths of all but the last are multiples of kWidestPanel. Where columns
+  /// lie in one piece, so that a few of them at a time are packed and not read again, done(i, begin, end) is told of
+  /// those of the i-th.
   template <class Done>
-  void Pack(const float* b, int64_t k, int64_t n, int64_t row_stride, int64_t col_stride,
-            const kernels::Packing& packing, const Done& done) {
+  void Pack(std::span<const PlainMatrix> matrices, const kernels::Packing& packing, const Done& done) {
     constexpr int64_t kPieceFloats = 4 << 20;
-    constexpr int64_t kWidest = 64;  // a multiple of every panel's width
-    const int64_t some = row_stride == 1 ? kPieceFloats / std::max<int64_t>(1, k) / kWidest * kWidest : n;
-    const int64_t step = std::max(some, kWidest);
+    const int64_t k = matrices[0].k;
+    int64_t n = 0;
+    for (const PlainMatrix& b : matrices) n += b.n;
     block_ = packing.store.Block(kernels::PackedBytes(k, n), [&](std::byte* memory) {
       auto* out = reinterpret_cast<float*>(memory);
-      for (int64_t j = 0; j < n; j += step) {
-        const int64_t end = std::min(n, j + step);
-        kernels::PackMatrix(b + j * col_stride, k, end - j, row_stride, col_stride, out + j * k, packing.threads);
-        if (row_stride == 1) done(j, end);
+      for (size_t i = 0; i < matrices.size(); out += matrices[i++].n * k) {
+        const PlainMatrix& b = matrices[i];
+        const int64_t some =
+            b.row_stride == 1 ? kPieceFloats / std::max<int64_t>(1, k) / kWidestPanel * kWidestPanel : b.n;
+        const int64_t step = std::max(some, kWidestPanel);
+        for (int64_t j = 0; j < b.n; j += step) {
+          const int64_t end = std::min(b.n, j + step);
+          kernels::PackMatrix(b.data + j * b.col_stride, k, end - j, b.row_stride, b.col_stride, out + j * k,
+                              packing.threads);
+          if (b.row_stride == 1) done(i, j, end);
+        }
       }
     });
     notes_ = std::make_unique<kernels::ColumnNotes>(k, n);
@@ -40,7 +62,8 @@ class PackedWeights {
   }
   void Pack(const float* b, int64_t k, int64_t n, int64_t row_stride, int64_t col_stride,
             const kernels::Packing& packing) {
-    Pack(b, k, n, row_stride, col_stride, packing, [](int64_t, int64_t) {});
+    const PlainMatrix matrix = {b, k, n, row_stride, col_stride};
+    Pack({&matrix, 1}, packing, [](size_t, int64_t, int64_t) {});
   }
   explicit operator bool() const { return block_ != nullptr; }
   const kernels::PackedMatrix& matrix() const { return matrix_; }
@@ -65,46 +88,86 @@ inline void LeaveFirstRun(const Tensor& weights) {
   kernels::ForgetOnceMemory();
 }
 
-/// A constant right-hand matrix that is packed when it is used for the second time, or at once where it may not wait.
+/// Matrices side by side, each a tensor [k, n], or [n, k] where they are transposed.
+class SideBySide {
+ public:
+  SideBySide(std::vector<Tensor> parts, bool transposed) : parts_(std::move(parts)) {
+    for (const Tensor& b : parts_) {
+      const int64_t rows = b.shape()[0], columns = b.shape()[1];
+      matrices_.push_back(transposed ? PlainMatrix{b.data<float>(), columns, rows, 1, columns}
+                                     : PlainMatrix{b.data<float>(), rows, columns, columns, 1});
+      n_ += matrices_.back().n;
+    }
+  }
+
+  const std::vector<Tensor>& parts() const { return parts_; }
+  std::span<const PlainMatrix> matrices() const { return matrices_; }
+  int64_t k() const { return matrices_[0].k; }
+  int64_t n() const { return n_; }
+
+  /// y = epilogue(a b), a [m, k] with rows k apart, y with rows n apart.
+  void Multiply(int64_t m, const float* a, float* y, const kernels::Epilogue& epilogue, const Threads& threads) const {
+    kernels::Epilogue e = epilogue;
+    for (const PlainMatrix& b : matrices_) {
+      kernels::GemmOnce(m, b.n, b.k, a, b.k, b.data, b.row_stride, b.col_stride, y, n_, e, threads, n_);
+      y += b.n;
+      if (e.bias) e.bias += b.n;
+      if (e.residual) e.residual += b.n;
+    }
+  }
+
+ private:
+  std::vector<Tensor> parts_;
+  std::vector<PlainMatrix> matrices_;
+  int64_t n_ = 0;
+};
+
+/// Constant right-hand matrices side by side that are packed when they are used for the second time, or at once where
+/// they may not wait.
 class LazyWeights {
  public:
-  /// `b` holds [k, n], whose element (i, j) lies at b[i * row_stride + j * col_stride].
-  LazyWeights(Tensor b, int64_t k, int64_t n, int64_t row_stride, int64_t col_stride, const kernels::Packing& packing)
-      : b_(std::move(b)), k_(k), n_(n), row_stride_(row_stride), col_stride_(col_stride), store_(packing.store) {
-    if (MayWait(b_, packing.store)) return;
+  LazyWeights(SideBySide b, const kernels::Packing& packing)
+      : k_(b.k()), n_(b.n()), b_(std::move(b)), store_(packing.store) {
+    const auto& parts = b_->parts();
+    if (std::all_of(parts.begin(), parts.end(), [&](const Tensor& t) { return MayWait(t, store_); })) return;
     Pack(packing.threads);
-    b_ = {};
+    b_.reset();
   }
 
   /// y = epilogue(a b), a [m, k] with rows k apart, y with rows n apart.
   void Multiply(int64_t m, const float* a, float* y, const kernels::Epilogue& epilogue, const Threads& threads) {
     if (!ready_.load(std::memory_order_acquire)) {
       if (!used_.exchange(true)) {
-        kernels::GemmOnce(m, n_, k_, a, k_, b_.data<float>(), row_stride_, col_stride_, y, n_, epilogue, threads);
+        b_->Multiply(m, a, y, epilogue, threads);
         return;
       }
       std::lock_guard lock(mutex_);
       if (!ready_.load(std::memory_order_relaxed)) {
-        LeaveFirstRun(b_);
+        for (const Tensor& b : b_->parts()) LeaveFirstRun(b);
         Pack(threads);
-        ReleasePages(b_);
+        Release();
       }
     }
     kernels::Gemm(m, a, k_, packed_.matrix(), y, n_, epilogue, threads);
   }
 
  private:
+  void Release() const {
+    for (const Tensor& b : b_->parts()) ReleasePages(b);
+  }
+
   void Pack(const Threads& threads) {
-    const float* b = b_.data<float>();
     // A large matrix gives its pages back as it goes, so that there are never two of it.
-    packed_.Pack(b, k_, n_, row_stride_, col_stride_, {threads, store_}, [&](int64_t begin, int64_t end) {
-      if (IsMapped(b_)) ReleasePages(Tensor(DType::kFloat, {(end - begin) * k_}, const_cast<float*>(b) + begin * k_));
+    packed_.Pack(b_->matrices(), {threads, store_}, [&](size_t i, int64_t begin, int64_t end) {
+      if (!IsMapped(b_->parts()[i])) return;
+      auto* data = const_cast<float*>(b_->matrices()[i].data);
+      ReleasePages(Tensor(DType::kFloat, {(end - begin) * k_}, data + begin * k_));
     });
     ready_.store(true, std::memory_order_release);
   }
 
-  Tensor b_;
-  const int64_t k_, n_, row_stride_, col_stride_;
+  const int64_t k_, n_;
+  std::optional<SideBySide> b_;
   WeightStore& store_;
   std::atomic<bool> used_ = false;
   std::atomic<bool> ready_ = false;

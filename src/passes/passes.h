@@ -28,5 +28,6 @@ Rule FuseMatMulInteger, FuseDequantize;
 Rule FuseResidual, FuseActivation, FuseSkipLayerNorm;
 Sweep ChannelsLast;
 Rule FuseConvScale, FuseSeparableConv;
+Rule MergeProjections;
 
 }  // namespace slipway

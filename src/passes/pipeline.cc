@@ -17,6 +17,7 @@ struct Pass {
   int level;
   Rule* rule = nullptr;
   Sweep* sweep = nullptr;
+  bool last = false;  ///< once no other pass finds anything more
 };
 
 // The order, and the level beside each.
@@ -51,6 +52,8 @@ constexpr Pass kPipeline[] = {
     {.name = "ChannelsLast", .level = 3, .sweep = ChannelsLast},
     {.name = "FuseConvScale", .level = 3, .rule = FuseConvScale},
     {.name = "FuseSeparableConv", .level = 3, .rule = FuseSeparableConv},
+    // A selection may yet move up through an Attention, to queries that are then not those of the keys' rows.
+    {.name = "MergeProjections", .level = 2, .rule = MergeProjections, .last = true},
 };
 constexpr int kMaxRounds = 8;
 
@@ -117,7 +120,12 @@ class Pipeline {
     bool changed = true;
     for (int round = 0; changed && round < kMaxRounds; ++round) {
       changed = false;
-      for (size_t i = 0; i < passes_.size(); ++i) changed |= RunPass(graph, *passes_[i], reports_[i]);
+      for (size_t i = 0; i < passes_.size(); ++i) {
+        if (!passes_[i]->last) changed |= RunPass(graph, *passes_[i], reports_[i]);
+      }
+    }
+    for (size_t i = 0; i < passes_.size(); ++i) {
+      if (passes_[i]->last) RunPass(graph, *passes_[i], reports_[i]);
     }
     for (const NodeId id : graph.order()) {
       for (auto& [name, attribute] : graph.node(id).attributes) {

@@ -25,8 +25,8 @@ Tensor Random(Shape shape, unsigned seed) {
   return t;
 }
 
-/// Whatever packs its weights: convolutions of a size known at load and of one that is not, recurrence, products; and a
-/// constant that two products share.
+/// Whatever packs its weights: convolutions of a size known at load and of one that is not, recurrence, products, three
+/// of them as one; and a constant that two products share.
 void Build(GraphBuilder& b, const Dim& side) {
   const ValueId image = b.Input("image", {Dim::Symbol("batch"), 32, side, side});
   const std::vector<int64_t> pads = {1, 1, 1, 1};
@@ -36,6 +36,10 @@ void Build(GraphBuilder& b, const Dim& side) {
   x = b.Add("Reshape", {x, b.Ints({1, -1, 32})});
   const ValueId states = b.Add("LSTM", {x, b.Constant(Random({1, 64, 32}, 3)), b.Constant(Random({1, 64, 16}, 4))},
                                {{"hidden_size", int64_t{16}}});
+  const auto projection = [&](unsigned seed) { return b.Add("MatMul", {x, b.Constant(Random({32, 64}, seed))}); };
+  b.Output(b.Add("Attention", {projection(6), projection(7), projection(8)},
+                 {{"q_num_heads", int64_t{2}}, {"kv_num_heads", int64_t{2}}}),
+           "attended");
   const ValueId shared = b.Constant(Random({16, 16}, 5));
   b.Output(b.Add("MatMul", {b.Add("Tanh", {b.Add("MatMul", {states, shared})}), shared}), "y");
 }

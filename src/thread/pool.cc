@@ -52,11 +52,17 @@ bool SpinUntil(Done done, Expired expired) {
 /// in its cache.
 class Job {
  public:
-  Job(FunctionRef<void(int64_t, int64_t, int)> body, int64_t n, int64_t chunk, int64_t takers, bool spin)
-      : spin(spin), body_(body), n_(n), chunk_(chunk), shares_(std::min(takers, kMaxShares)) {
-    const int64_t chunks = (n - 1) / chunk + 1;
+  /// Of n, in pieces of `grain`.
+  Job(FunctionRef<void(int64_t, int64_t, int)> body, int64_t n, int64_t grain, int64_t takers, bool spin)
+      : spin(spin),
+        body_(body),
+        n_(n),
+        grain_(grain),
+        grains_((n - 1) / grain + 1),
+        chunks_(Chunks(grains_, takers)),
+        shares_(std::min(takers, kMaxShares)) {
     for (int64_t i = 0; i < shares_; ++i) {
-      new (&share(i)) Share{.next = chunks * i / shares_, .end = chunks * (i + 1) / shares_};
+      new (&share(i)) Share{.next = chunks_ * i / shares_, .end = chunks_ * (i + 1) / shares_};
     }
   }
 
@@ -67,8 +73,7 @@ class Job {
         while (own.next.load(std::memory_order_relaxed) < own.end) {
           const int64_t at = own.next.fetch_add(1, std::memory_order_relaxed);
           if (at >= own.end) break;
-          const int64_t begin = at * chunk_;
-          body_(begin, begin + std::min(chunk_, n_ - begin), thread);
+          body_(Begin(at), at + 1 == chunks_ ? n_ : Begin(at + 1), thread);
         }
       }
     } catch (...) {
@@ -88,11 +93,22 @@ class Job {
     std::atomic<int64_t> next;
     int64_t end;
   };
+  /// As many for each taker.
+  static int64_t Chunks(int64_t grains, int64_t takers) {
+    const int64_t chunks = grains / std::max<int64_t>(grains / (takers * kChunksPerThread), 1);
+    return chunks - chunks % takers;
+  }
+  /// Chunks differ by a grain at most.
+  int64_t Begin(int64_t chunk) const {
+    return (grains_ / chunks_ * chunk + grains_ % chunks_ * chunk / chunks_) * grain_;
+  }
   Share& share(int64_t i) { return reinterpret_cast<Share*>(memory_)[i]; }
 
   FunctionRef<void(int64_t, int64_t, int)> body_;
   const int64_t n_;
-  const int64_t chunk_;
+  const int64_t grain_;
+  const int64_t grains_;
+  const int64_t chunks_;
   const int64_t shares_;
   std::atomic<bool> failed_{false};
   /// Only the shares in use are made: a small call touches a few lines.
@@ -293,8 +309,7 @@ void RunParallel(const Threads& threads, int64_t n, int64_t grain, FunctionRef<v
   if (n <= grain || threads.count() == 1) return body(0, n, 0);
   const int64_t grains = (n - 1) / grain + 1;
   const int64_t takers = std::min<int64_t>({threads.count(), grains, kMaxHelpers + 1});
-  const int64_t chunk = std::max<int64_t>(grains / (takers * kChunksPerThread), 1) * grain;
-  Job job(body, n, chunk, takers, threads.spin());
+  Job job(body, n, grain, takers, threads.spin());
   Pool::Get().Run(job, static_cast<int>(takers) - 1);
   if (job.error) std::rethrow_exception(job.error);
 }

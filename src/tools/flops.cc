@@ -62,6 +62,14 @@ int64_t Attention(const Shapes& s) {
   return (q->size() + y->size()) * keys;
 }
 
+/// The same of some columns of its inputs.
+int64_t StridedAttention(const Shapes& s) {
+  const Shape *k = s.In(1), *y = s.Out(0);
+  const auto columns = s.node.attributes.Ints("columns");
+  if (!k || !y || y->rank() != 3 || k->rank() != 3 || columns.size() != 6) return 0;
+  return y->SizeTo(2) * (columns[1] + y->Back(0)) * (*k)[1];
+}
+
 /// Every step multiplies by the input weights and the recurrent ones.
 int64_t Recurrent(const Shapes& s) {
   const Shape *x = s.In(0), *w = s.In(1), *r = s.In(2);
@@ -100,8 +108,9 @@ constexpr Rule kRules[] = {
     {"FusedMatMul", MatMul},   {"FusedSeparableConv", SeparableConv},
     {"GRU", Recurrent},        {"Gemm", Gemm},
     {"LSTM", Recurrent},       {"MatMul", MatMul},
-    {"MatMulInteger", MatMul}, {"QLinearConv", Conv<3>},
-    {"QLinearMatMul", MatMul}, {"RNN", Recurrent},
+    {"MatMulInteger", MatMul}, {"MergedMatMul", MatMul},
+    {"QLinearConv", Conv<3>},  {"QLinearMatMul", MatMul},
+    {"RNN", Recurrent},        {"StridedAttention", StridedAttention},
 };
 
 }  // namespace

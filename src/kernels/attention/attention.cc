@@ -7,6 +7,7 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include "kernels/attention/masked_rows.h"
 #include "kernels/attention/softmax_row-inl.h"
 #include "kernels/attention/tile-inl.h"
 #include "kernels/gemm/scratch.h"
@@ -37,10 +38,8 @@ struct KeyRange {
 /// of the next.
 class Task {
  public:
-  Task(const AttentionArgs& args, int64_t batch, int64_t kv_head, int64_t first, int64_t rows)
+  Task(const AttentionArgs& args, const MaskedRows& masked, int64_t batch, int64_t kv_head, int64_t first, int64_t rows)
       : args_(args), batch_(batch), kv_head_(kv_head), first_(first), rows_(rows) {
-    group_ = args.heads / args.kv_heads;
-    windowed_ = args.window_left >= 0 || args.window_right >= 0;
     left_ = std::min(args.window_left, kFar);
     right_ = std::min(args.window_right, kFar);
     offset_ = std::clamp(args.offsets ? args.offsets[batch] : args.offset, -2 * kFar, 2 * kFar);
@@ -61,22 +60,24 @@ class Task {
     sums_ = packed_values_ + value_stride_ * kBlock;
     max_ = sums_ + padded_rows * value_stride_;
     total_ = max_ + padded_rows;
+    FindRows(masked);
   }
 
   void Run() {
     PackQueries();
     constexpr float kHidden = -std::numeric_limits<float>::infinity();
     for (int64_t r = 0; r < rows_; ++r) {
-      max_[r] = args_.sinks ? args_.sinks[Head(r)] : kHidden;
+      max_[r] = args_.sinks ? args_.sinks[row_[r].head] : kHidden;
       total_[r] = max_[r] == kHidden ? 0.0f : 1.0f;
     }
-    const KeyRange all = VisibleTo(0, rows_);
+    const KeyRange all = SeenBy(0, rows_);
     const int64_t tiles = CeilDiv(rows_, kQueryTile);
     for (int64_t begin = all.begin; begin < all.end; begin += kBlock) {
       const KeyRange block = {begin, std::min(begin + kBlock, all.end)};
       PackBlock(block);
       for (int64_t t = 0; t < tiles; ++t) {
         const int64_t first = rows_ * t / tiles;
+        PrefetchNext(t, tiles);
         RunTile(first, rows_ * (t + 1) / tiles - first, block, started_[t]);
       }
     }
@@ -84,34 +85,47 @@ class Task {
   }
 
  private:
-  int64_t Head(int64_t row) const { return kv_head_ * group_ + (first_ + row) / args_.queries; }
-  int64_t Query(int64_t row) const { return (first_ + row) % args_.queries; }
+  /// A query row of the task: whose it is, and the keys that it sees.
+  struct Row {
+    int64_t head;
+    int64_t query;
+    KeyRange keys;
+    bool masked;  ///< the mask does something to those keys
+  };
 
-  KeyRange VisibleTo(int64_t row) const {
-    if (!windowed_) return {0, keys_seen_};
-    const int64_t at = Query(row) + offset_;
-    KeyRange range = {0, keys_seen_};
-    if (left_ >= 0) range.begin = std::max(range.begin, at - left_);
-    if (right_ >= 0) range.end = std::min(range.end, at + right_ + 1);
-    return range;
+  void FindRows(const MaskedRows& masked) {
+    const bool mask = args_.mask.add || args_.mask.keep;
+    int64_t head = kv_head_ * (args_.heads / args_.kv_heads) + first_ / args_.queries, query = first_ % args_.queries;
+    for (int64_t r = 0; r < rows_; ++r) {
+      KeyRange keys = {0, keys_seen_};
+      const int64_t at = query + offset_;
+      if (args_.window_left >= 0) keys.begin = std::max(keys.begin, at - left_);
+      if (args_.window_right >= 0) keys.end = std::min(keys.end, at + right_ + 1);
+      const MaskedRow* row = masked.Find(batch_, head, query);
+      if (row) keys = {std::max(keys.begin, row->begin), std::min(keys.end, row->end)};
+      row_[r] = {.head = head, .query = query, .keys = keys, .masked = mask && !(row && row->plain)};
+      if (++query == args_.queries) ++head, query = 0;
+    }
   }
 
   /// The smallest range that holds all that rows [first, first + count) see.
-  KeyRange VisibleTo(int64_t first, int64_t count) const {
-    if (!windowed_) return {0, keys_seen_};
+  KeyRange SeenBy(int64_t first, int64_t count) const {
     KeyRange all = {args_.keys, 0};
     for (int64_t r = first; r < first + count; ++r) {
-      const KeyRange range = VisibleTo(r);
-      if (range.empty()) continue;
-      all = {std::min(all.begin, range.begin), std::max(all.end, range.end)};
+      const KeyRange& keys = row_[r].keys;
+      if (!keys.empty()) all = {std::min(all.begin, keys.begin), std::max(all.end, keys.end)};
     }
     return all;
   }
 
+  template <class T>
+  T* RowOf(const HeadsView<T>& view, int64_t r) const {
+    return view.data + batch_ * view.batch_stride + row_[r].head * view.head_stride + row_[r].query * view.row_stride;
+  }
+
   void PackQueries() {
     for (int64_t r = 0; r < rows_; ++r) {
-      const float* from =
-          args_.q.data + batch_ * args_.q.batch_stride + Head(r) * args_.q.head_stride + Query(r) * args_.q.row_stride;
+      const float* from = RowOf(args_.q, r);
       for (int64_t block = 0; block < depth_blocks_; ++block) {
         float* to = queries_ + (block * RoundUp(rows_, kQueryTile) + r) * kRowStride;
         const int64_t count = std::min(kBlock, args_.size - block * kBlock);
@@ -143,22 +157,41 @@ class Task {
     }
   }
 
+  /// Asks for a part of what the next task reads, the rows of the next head of keys: most often they lie side by side
+  /// with this one's, too far apart for the CPU to guess them.
+  template <class T>
+  void PrefetchHead(const HeadsView<T>& view, int64_t head, int64_t rows, int64_t size, int64_t part, int64_t parts) {
+    const T* data = view.data + batch_ * view.batch_stride + head * view.head_stride;
+    for (int64_t r = rows * part / parts; r < rows * (part + 1) / parts; ++r) {
+      for (int64_t i = 0; i < size; i += 16) __builtin_prefetch(data + r * view.row_stride + i, 0, 2);
+    }
+  }
+
+  void PrefetchNext(int64_t tile, int64_t tiles) {
+    const int64_t next = kv_head_ + 1, share = args_.heads / args_.kv_heads;
+    if (rows_ != share * args_.queries || rows_ < kLeastTaskRows || next >= args_.kv_heads || args_.keys > kTaskRows)
+      return;
+    for (int64_t h = next * share; h < (next + 1) * share; ++h)
+      PrefetchHead(args_.q, h, args_.queries, args_.size, tile, tiles);
+    PrefetchHead(args_.k, next, args_.keys, args_.size, tile, tiles);
+    PrefetchHead(args_.v, next, args_.keys, args_.value_size, tile, tiles);
+  }
+
   void RunTile(int64_t first, int64_t rows, KeyRange block, bool& started) {
-    const int64_t keys = std::min(block.end, VisibleTo(first, rows).end) - block.begin;
-    if (keys <= 0) return;
+    const KeyRange seen = SeenBy(first, rows);
+    const int64_t keys = std::min(block.end, seen.end) - block.begin;
+    if (keys <= 0 || seen.begin >= block.end) return;
     ComputeScores(first, rows, keys);
     const int64_t padded = RoundUp(keys, kLanes);
     float greatest[kQueryTile];
     for (int64_t r = 0; r < rows; ++r) {
-      const KeyRange visible = VisibleTo(first + r);
-      const int64_t end = std::clamp<int64_t>(visible.end - block.begin, 0, keys);
+      const Row& row = row_[first + r];
+      const int64_t end = std::clamp<int64_t>(row.keys.end - block.begin, 0, keys);
       float* scores = scores_ + r * kRowStride;
       if (args_.softcap != 0) SoftcapRow(scores, end, args_.softcap);
-      if (args_.mask.add || args_.mask.keep) {
-        AddMaskRow(args_.mask, batch_, Head(first + r), Query(first + r), block.begin, end, scores);
-      }
-      greatest[r] =
-          GreatestOf(scores, std::clamp<int64_t>(visible.begin - block.begin, 0, end), end, padded, max_[first + r]);
+      if (row.masked) AddMaskRow(args_.mask, batch_, row.head, row.query, block.begin, end, scores);
+      const int64_t begin = std::clamp<int64_t>(row.keys.begin - block.begin, 0, end);
+      greatest[r] = GreatestOf(scores, begin, end, padded, max_[first + r]);
     }
     // A loop of its own, so that rows do not wait for each other's greatest.
     for (int64_t r = 0; r < rows; ++r) {
@@ -179,8 +212,7 @@ class Task {
     const bool zero = args_.masked_rows_are_zero || args_.keys == 0 || args_.sinks;
     const float masked = zero ? 0.0f : std::numeric_limits<float>::quiet_NaN();
     for (int64_t r = begin; r < end; ++r) {
-      float* to = args_.out.data + batch_ * args_.out.batch_stride + Head(r) * args_.out.head_stride +
-                  Query(r) * args_.out.row_stride;
+      float* to = RowOf(args_.out, r);
       const float* from = sums_ + r * value_stride_;
       const float factor = total_[r] == 0 ? masked : 1 / total_[r];
       if (!started) {
@@ -196,8 +228,6 @@ class Task {
   const int64_t kv_head_;
   const int64_t first_;
   const int64_t rows_;
-  int64_t group_;
-  bool windowed_;
   int64_t left_;
   int64_t right_;
   int64_t offset_;
@@ -216,9 +246,11 @@ class Task {
   float* max_;                                             ///< of the scores so far
   float* total_;                                           ///< of the exponentials so far
   std::array<bool, kTaskRows / kQueryTile> started_ = {};  ///< by tile: sums_ holds something
+  std::array<Row, kTaskRows> row_;
 };
 
 void RunAttention(const AttentionArgs& args, const Threads& threads) {
+  const MaskedRows masked(args, threads);
   const int64_t rows = args.heads / args.kv_heads * args.queries;
   const int64_t heads = args.batch * args.kv_heads;
   int64_t parts = CeilDiv(rows, kTaskRows);
@@ -229,7 +261,7 @@ void RunAttention(const AttentionArgs& args, const Threads& threads) {
       const int64_t head = i / parts;
       const int64_t first = rows * (i % parts) / parts;
       const int64_t count = rows * (i % parts + 1) / parts - first;
-      Task(args, head / args.kv_heads, head % args.kv_heads, first, count).Run();
+      Task(args, masked, head / args.kv_heads, head % args.kv_heads, first, count).Run();
     }
   });
 }

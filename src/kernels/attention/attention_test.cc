@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <random>
@@ -215,6 +216,43 @@ TEST(Attention, HiddenRowsAreNaNOrZero) {
       });
     }
   }
+}
+
+TEST(Attention, MasksThatHideTheEndsOfRows) {
+  // Each row sees the keys from its own number on, as many as its number, the last ones or the middle; row 0 and row 5
+  // see some to which something is added, row 6 is hidden as a whole by finite numbers.
+  for (const float hidden : {-kInf, std::numeric_limits<float>::lowest(), -1e30f}) {
+    for (const int64_t keys : {9, 300, 600}) {
+      Small s = MakeSmall(31, keys);
+      std::fill(s.mask.begin(), s.mask.end(), hidden);
+      for (int64_t i = 0; i < 31; ++i) {
+        if (i == 6 && hidden != -kInf) continue;
+        const int64_t begin = i % 3 == 0 ? std::min(i, keys - 1) : i % 3 == 1 ? 0 : keys / 2;
+        const int64_t end = i % 3 == 0 ? keys : i % 3 == 1 ? std::min(i + 1, keys) : keys / 2 + 1;
+        for (int64_t j = begin; j < end; ++j) s.mask[i * keys + j] = i % 5 == 0 ? 0.5f * static_cast<float>(j % 3) : 0;
+      }
+      ForEachTarget([&] {
+        for (const int64_t right : {int64_t{-1}, keys}) {
+          s.args.window_right = right;
+          Attention(s.args, Threads(2));
+          ExpectSame(s.args, s.got, s.want, 1e-5f);
+        }
+      });
+    }
+  }
+}
+
+TEST(Attention, KeysPastTheCountDoNotHideTheOthers) {
+  // All keys that count are hidden by a finite number: they are averaged, whatever follows.
+  Small s = MakeSmall(3, 20);
+  std::fill(s.mask.begin(), s.mask.end(), -1e30f);
+  for (int64_t i = 0; i < 3; ++i) s.mask[i * 20 + 15] = 0;
+  const int64_t count = 10;
+  s.args.key_counts = &count;
+  ForEachTarget([&] {
+    Attention(s.args, Threads(1));
+    ExpectSame(s.args, s.got, s.want, 1e-5f);
+  });
 }
 
 TEST(Attention, LargeFiniteMaskGivesTheAverage) {

@@ -245,6 +245,7 @@ namespace slipway::kernels {
 HWY_EXPORT(PaddedColumns);
 HWY_EXPORT(PackPanels);
 HWY_EXPORT(RunGemm);
+HWY_EXPORT(ChooseStrassenDepth);
 
 size_t PackedBytes(int64_t k, int64_t n) {
   ChooseTarget();
@@ -256,6 +257,15 @@ PackedMatrix PackMatrix(const float* b, int64_t k, int64_t n, int64_t row_stride
   ChooseTarget();
   HWY_DYNAMIC_DISPATCH(PackPanels)(b, k, n, row_stride, col_stride, out, threads);
   return {.k = k, .n = n, .data = out};
+}
+
+int64_t StrassenDepth(int64_t m, int64_t n, int64_t k, const Threads& threads) {
+  ChooseTarget();
+  GemmJob job{};
+  job.m = m;
+  job.b.k = k;
+  job.b.n = n;
+  return HWY_DYNAMIC_DISPATCH(ChooseStrassenDepth)(job, threads.count());
 }
 
 void Gemm(int64_t m, const float* a, int64_t lda, const PackedMatrix& b, float* c, int64_t ldc,

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "kernels/epilogue.h"
 #include "thread/pool.h"
@@ -33,8 +34,10 @@ class ColumnNotes {
 struct PackedMatrix {
   int64_t k = 0;
   int64_t n = 0;
-  const float* data = nullptr;   ///< 64-byte aligned; owned by whoever allocated PackedBytes(k, n)
-  const float* next = nullptr;   ///< what the next product reads, fetched meanwhile; null: unknown
+  const float* data = nullptr;  ///< 64-byte aligned; owned by whoever allocated PackedBytes(k, n)
+  const float* next = nullptr;  ///< what the next product reads, fetched meanwhile; null: unknown
+  std::optional<bool>
+      strassen;  ///< whether products take Strassen's step, where this is a part of a matrix; else chosen
   ColumnNotes* notes = nullptr;  ///< or null: every product looks
 };
 
@@ -45,6 +48,9 @@ size_t PackedBytes(int64_t k, int64_t n);
 /// first), into `out` (64-byte aligned, PackedBytes(k, n)).
 PackedMatrix PackMatrix(const float* b, int64_t k, int64_t n, int64_t row_stride, int64_t col_stride, float* out,
                         const Threads& threads);
+
+/// How deep Gemm cuts k in a product that takes Strassen's step; 0: it does not take it.
+int64_t StrassenDepth(int64_t m, int64_t n, int64_t k, const Threads& threads);
 
 /// Where the rows of the left-hand matrix come from, when they are not one strided array: an implicit im2col, a
 /// gather, a dequantization. Called from several threads at once.

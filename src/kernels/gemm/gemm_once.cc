@@ -24,7 +24,8 @@ int64_t ColumnsAtOnce(int64_t k, int64_t n, int threads) {
 }
 
 void GemmOnce(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, const float* b, int64_t row_stride,
-              int64_t col_stride, float* c, int64_t ldc, const Epilogue& epilogue, const Threads& threads) {
+              int64_t col_stride, float* c, int64_t ldc, const Epilogue& epilogue, const Threads& threads,
+              int64_t whole) {
   if (m <= 0 || n <= 0) return;
   // A few rows of columns side by side take no longer than the packing would.
   constexpr int64_t kFewRows = 12;
@@ -33,13 +34,13 @@ void GemmOnce(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, cons
   }
   // Rows of b that lie as such are read in runs the longer, the fewer of them are packed together: as many as Gemm adds
   // up at a time, so that the sums are the same.
-  constexpr int64_t kMostRows = 1024;
-  const int64_t pieces = col_stride == 1 ? (k + kMostRows - 1) / kMostRows : 1;
+  const int64_t strassen = StrassenDepth(m, whole == 0 ? n : whole, k, threads);
+  const int64_t most_rows = strassen > 0 ? strassen : 1024;
+  const int64_t pieces = col_stride == 1 ? (k + most_rows - 1) / most_rows : 1;
   const int64_t depth = ((k + pieces - 1) / pieces + 7) / 8 * 8;
   const int64_t columns = ColumnsAtOnce(std::min(k, depth), n, threads.count());
   const Threads alone(1);
-  const bool whole = columns == n;
-  const Threads& packers = whole ? threads : alone;
+  const Threads& packers = columns == n ? threads : alone;
   const auto multiply = [&](int64_t first, int64_t count, std::byte* memory) {
     for (int64_t k0 = 0; k0 < k; k0 += depth) {
       const int64_t rows = std::min(depth, k - k0);
@@ -50,8 +51,9 @@ void GemmOnce(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, cons
       } else {
         Fetch(from, count, rows * kBytes, col_stride * kBytes);
       }
-      const PackedMatrix packed =
+      PackedMatrix packed =
           PackMatrix(from, rows, count, row_stride, col_stride, reinterpret_cast<float*>(memory), packers);
+      packed.strassen = strassen > 0;
       Epilogue e = epilogue;
       if (k0 > 0) {
         e.bias = nullptr;

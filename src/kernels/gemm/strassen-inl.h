@@ -343,12 +343,15 @@ void MultiplyPanels(const StrassenBlock& s, int64_t col) {
   }
 }
 
+/// Half of how deep k is cut.
+int64_t HalfDepth(int64_t k) { return RoundUp(DivideUp(k / 2, DivideUp(k / 2, kMostHalfK)), 8); }
+
 /// Pairs of tiles [begin, end) by pairs of panels [panel, panel_end).
 void RunPairs(const GemmJob& job, const PairedRows& rows, int64_t begin, int64_t end, int64_t panel,
               int64_t panel_end) {
   static thread_local Scratch scratch;
   const int64_t k = job.b.k;
-  const int64_t half_k = RoundUp(DivideUp(k / 2, DivideUp(k / 2, kMostHalfK)), 8);
+  const int64_t half_k = HalfDepth(k);
   const bool copy_a = job.lda % 1024 == 0;
   const int64_t stride = half_k + 16;
   // Sums a multiple of 4 KB apart would compete for the same few lines of the L1 cache.
@@ -403,7 +406,13 @@ bool SuitsStrassen(const GemmJob& job, int threads) {
   if (job.source != nullptr || job.segments > 1 || job.m < kLeastRows || job.b.k < kLeastK || job.b.k % 2 != 0) {
     return false;
   }
-  return job.b.n / (2 * kPanelWidth) >= kLeastPairs * ChooseShares(job, true, PairRows(job.m), threads).parts;
+  const int64_t pairs = job.b.n / (2 * kPanelWidth);
+  if (job.b.strassen.has_value()) return *job.b.strassen && pairs > 0;
+  return pairs >= kLeastPairs * ChooseShares(job, true, PairRows(job.m), threads).parts;
+}
+
+int64_t ChooseStrassenDepth(const GemmJob& job, int threads) {
+  return SuitsStrassen(job, threads) ? 2 * HalfDepth(job.b.k) : 0;
 }
 
 int64_t StrassenColumns(const GemmJob& job) { return job.b.n / (2 * kPanelWidth) * (2 * kPanelWidth); }
