@@ -75,24 +75,36 @@ struct Shape {
   int64_t m, k, n;
 };
 const Shape kShapes[] = {
-    {128, 768, 768}, {128, 768, 3072},   {128, 3072, 768}, {128, 3072, 3072}, {197, 768, 2304}, {128, 384, 1536},
-    {512, 512, 512}, {1024, 1024, 1024}, {1, 768, 768},    {1, 768, 3072},    {2, 768, 768},    {4, 768, 3072},
-    {8, 768, 768},   {16, 768, 768},     {16, 768, 3072},  {3136, 64, 64},    {12544, 32, 16},  {196, 2304, 256},
-    {49, 4608, 512}, {784, 144, 24},     {196, 480, 112},  {3136, 24, 144},   {128, 64, 128},   {16, 64, 64},
-    {16, 128, 128},  {32, 128, 128},     {1, 256, 1000},   {1, 256, 256},     {8, 128, 128},
+    {128, 768, 768},  {128, 768, 3072},   {128, 3072, 768}, {128, 3072, 3072}, {197, 768, 2304}, {128, 384, 1536},
+    {512, 512, 512},  {1024, 1024, 1024}, {1, 768, 768},    {1, 768, 3072},    {2, 768, 768},    {4, 768, 3072},
+    {8, 768, 768},    {16, 768, 768},     {16, 768, 3072},  {3136, 64, 64},    {12544, 32, 16},  {196, 2304, 256},
+    {49, 4608, 512},  {784, 144, 24},     {196, 384, 1536}, {196, 1536, 384},  {784, 192, 768},  {784, 768, 192},
+    {196, 256, 1024}, {196, 1024, 256},   {196, 480, 112},  {3136, 24, 144},   {128, 64, 128},   {16, 64, 64},
+    {16, 128, 128},   {32, 128, 128},     {1, 256, 1000},   {1, 256, 256},     {8, 128, 128},
 };
 
-void Run(benchmark::State& state, Shape s, int thread_count, kernels::Activation activation, bool unpacked) {
+/// The right-hand matrix: packed and used again and again, packed and one of many so that it comes from memory as a
+/// large model's weights do, or a transposed one that is packed on the way.
+enum class Right { kWarm, kCold, kUnpacked };
+
+void Run(benchmark::State& state, Shape s, int thread_count, kernels::Activation activation, Right right) {
   const Threads threads(thread_count);
   const KeepWorkersAwake awake(threads);
   kernels::Scratch memory[4];
   float* a = memory[0].Reserve(s.m * s.k);
   float* b = memory[1].Reserve(s.k * s.n);
   float* c = memory[2].Reserve(s.m * s.n);
-  float* out = memory[3].Reserve(kernels::PackedBytes(s.k, s.n) / sizeof(float));
-  for (int64_t i = 0; i < s.m * s.k; ++i) a[i] = static_cast<float>(i % 7) - 3;
-  for (int64_t i = 0; i < s.k * s.n; ++i) b[i] = static_cast<float>(i % 5) - 2;
-  const kernels::PackedMatrix packed = kernels::PackMatrix(b, s.k, s.n, s.n, 1, out, threads);
+  constexpr size_t kFarMoreThanCaches = 256 << 20;
+  const size_t bytes = kernels::PackedBytes(s.k, s.n);
+  const size_t copies = right == Right::kCold ? kFarMoreThanCaches / bytes + 1 : 1;
+  float* out = memory[3].Reserve(copies * bytes / sizeof(float));
+  for (int64_t i = 0; i < s.m * s.k; ++i) a[i] = static_cast<float>(rand()) / RAND_MAX - 0.5f;
+  for (int64_t i = 0; i < s.k * s.n; ++i) b[i] = static_cast<float>(rand()) / RAND_MAX - 0.5f;
+  std::vector<kernels::PackedMatrix> packed;
+  for (size_t i = 0; i < copies; ++i) {
+    packed.push_back(kernels::PackMatrix(b, s.k, s.n, s.n, 1, out + i * bytes / sizeof(float), threads));
+  }
+  size_t turn = 0;
   const kernels::Epilogue epilogue{.activation = activation};
   const double flops = 2.0 * s.m * s.k * s.n;
   const int repeats = static_cast<int>(std::max(1.0, 2e7 / flops));
@@ -101,10 +113,10 @@ void Run(benchmark::State& state, Shape s, int thread_count, kernels::Activation
     peaks.push_back(PeakOnce(threads));
     const double start = Seconds();
     for (int i = 0; i < repeats; ++i) {
-      if (unpacked) {
+      if (right == Right::kUnpacked) {
         kernels::GemmUnpacked(s.m, s.n, s.k, a, s.k, b, 1, s.k, c, s.n, epilogue, threads);
       } else {
-        kernels::Gemm(s.m, a, s.k, packed, c, s.n, epilogue, threads);
+        kernels::Gemm(s.m, a, s.k, packed[turn++ % copies], c, s.n, epilogue, threads);
       }
     }
     seconds.push_back((Seconds() - start) / repeats);
@@ -121,16 +133,20 @@ void Run(benchmark::State& state, Shape s, int thread_count, kernels::Activation
 
 void Register() {
   const auto add = [](const std::string& kind, int threads, const Shape& s, kernels::Activation activation,
-                      bool unpacked) {
+                      Right right) {
     const std::string name = std::string(kernels::IsaName()) + "/" + std::to_string(threads) + "T/" + kind +
                              std::to_string(s.m) + "x" + std::to_string(s.k) + "x" + std::to_string(s.n);
-    benchmark::RegisterBenchmark(name.c_str(), Run, s, threads, activation, unpacked)->UseManualTime()->Iterations(100);
+    benchmark::RegisterBenchmark(name.c_str(), Run, s, threads, activation, right)->UseManualTime()->Iterations(100);
   };
   for (const int threads : {1, 2}) {
-    for (const Shape& s : kShapes) add("", threads, s, kernels::Activation::kNone, false);
-    add("gelu/", threads, {128, 768, 3072}, kernels::Activation::kGelu, false);
+    for (const Shape& s : kShapes) add("", threads, s, kernels::Activation::kNone, Right::kWarm);
+    for (const Shape& s : {Shape{128, 768, 768}, Shape{128, 768, 3072}, Shape{128, 3072, 768}, Shape{197, 768, 768},
+                           Shape{197, 768, 3072}, Shape{128, 384, 384}, Shape{196, 384, 1536}}) {
+      add("cold/", threads, s, kernels::Activation::kNone, Right::kCold);
+    }
+    add("gelu/", threads, {128, 768, 3072}, kernels::Activation::kGelu, Right::kWarm);
     for (const Shape& s : {Shape{128, 64, 128}, Shape{128, 768, 768}, Shape{8, 768, 768}}) {
-      add("transposed_unpacked/", threads, s, kernels::Activation::kNone, true);
+      add("transposed_unpacked/", threads, s, kernels::Activation::kNone, Right::kUnpacked);
     }
   }
 }

@@ -33,7 +33,8 @@ class PackedWeights {
         if (row_stride == 1) done(j, end);
       }
     });
-    matrix_ = {.k = k, .n = n, .data = reinterpret_cast<const float*>(block_.get())};
+    notes_ = std::make_unique<kernels::ColumnNotes>(k, n);
+    matrix_ = {.k = k, .n = n, .data = reinterpret_cast<const float*>(block_.get()), .notes = notes_.get()};
   }
   void Pack(const float* b, int64_t k, int64_t n, int64_t row_stride, int64_t col_stride,
             const kernels::Packing& packing) {
@@ -44,6 +45,7 @@ class PackedWeights {
 
  private:
   std::shared_ptr<const std::byte> block_;
+  std::unique_ptr<kernels::ColumnNotes> notes_;
   kernels::PackedMatrix matrix_;
 };
 

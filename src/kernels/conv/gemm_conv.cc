@@ -131,7 +131,10 @@ class GemmConv : public ConvKernel {
     storage_ = FloatBlock(packing.store, groups_ * floats, [&](float* out) {
       for (int64_t g = 0; g < groups_; ++g) PackGroup(weights, g, merge, out + g * floats, packing.threads);
     });
-    for (int64_t g = 0; g < groups_; ++g) packed_.push_back({.k = k, .n = oc_, .data = storage_.get() + g * floats});
+    for (int64_t g = 0; g < groups_; ++g) {
+      notes_.push_back(std::make_unique<ColumnNotes>(k, oc_));
+      packed_.push_back({.k = k, .n = oc_, .data = storage_.get() + g * floats, .notes = notes_.back().get()});
+    }
   }
 
   void Run(const ConvInput& x, const ConvShape& s, const Epilogue& epilogue, float* y,
@@ -245,6 +248,7 @@ class GemmConv : public ConvKernel {
   int64_t oc_;
   int64_t bytes_;  ///< packed weights a merged group
   std::shared_ptr<const float> storage_;
+  std::vector<std::unique_ptr<ColumnNotes>> notes_;
   std::vector<PackedMatrix> packed_;
 };
 

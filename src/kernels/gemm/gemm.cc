@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "kernels/gemm/gemm_job.h"
 #include "kernels/gemm/scratch.h"
 #include "kernels/targets.h"
 
@@ -11,34 +12,9 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include "kernels/gemm/panels-inl.h"
+#include "kernels/gemm/strassen-inl.h"
 #include "kernels/gemm/tile-inl.h"
-
-#ifndef SLIPWAY_KERNELS_GEMM_ONCE
-#define SLIPWAY_KERNELS_GEMM_ONCE
-namespace slipway::kernels {
-
-/// A product as the targets' code takes it: one of a and source gives the left-hand matrix.
-struct GemmJob {
-  int64_t m;
-  const float* a;
-  int64_t lda;
-  const RowSource* source;
-  PackedMatrix b;
-  bool packed;  ///< else b.data is a matrix with these strides
-  int64_t b_row_stride;
-  int64_t b_col_stride;
-  float* c;
-  int64_t ldc;
-  const Epilogue* epilogue;
-  int64_t segments = 1;  ///< runs that a row of a has
-  int64_t segment_stride = 0;
-};
-
-inline int64_t DivideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
-inline int64_t RoundUp(int64_t a, int64_t b) { return DivideUp(a, b) * b; }
-
-}  // namespace slipway::kernels
-#endif  // SLIPWAY_KERNELS_GEMM_ONCE
 
 HWY_BEFORE_NAMESPACE();
 namespace slipway::kernels {
@@ -53,94 +29,6 @@ constexpr int64_t kBlockA = 128 * 1024;
 constexpr int64_t kParallelWork = 256 * 1024;
 // As many are worth a turn of their own: fewer at a time leave one thread with more to do at the end.
 constexpr int64_t kTurnWork = 64 * 1024;
-
-/// Columns that the packed matrix has memory for: the last panel is one vector wide where that holds its columns.
-int64_t PaddedColumns(int64_t n) {
-  const int64_t rest = n % kPanelWidth;
-  return n - rest + (rest == 0 ? 0 : rest <= kLanes ? kLanes : kPanelWidth);
-}
-
-/// Copies a square of 4 x 4 elements, transposed.
-HWY_INLINE void Transpose4(const float* in, int64_t in_stride, float* out, int64_t out_stride) {
-#if HWY_TARGET == HWY_SCALAR
-  for (int i = 0; i < 4; ++i) {
-    for (int j = 0; j < 4; ++j) out[j * out_stride + i] = in[i * in_stride + j];
-  }
-#else
-  const hn::FixedTag<float, 4> d;
-  const hn::RepartitionToWide<decltype(d)> dw;
-  const auto r0 = hn::LoadU(d, in), r1 = hn::LoadU(d, in + in_stride);
-  const auto r2 = hn::LoadU(d, in + 2 * in_stride), r3 = hn::LoadU(d, in + 3 * in_stride);
-  const auto low01 = hn::BitCast(dw, hn::InterleaveLower(d, r0, r1));
-  const auto low23 = hn::BitCast(dw, hn::InterleaveLower(d, r2, r3));
-  const auto high01 = hn::BitCast(dw, hn::InterleaveUpper(d, r0, r1));
-  const auto high23 = hn::BitCast(dw, hn::InterleaveUpper(d, r2, r3));
-  hn::StoreU(hn::BitCast(d, hn::InterleaveLower(dw, low01, low23)), d, out);
-  hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(dw, low01, low23)), d, out + out_stride);
-  hn::StoreU(hn::BitCast(d, hn::InterleaveLower(dw, high01, high23)), d, out + 2 * out_stride);
-  hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(dw, high01, high23)), d, out + 3 * out_stride);
-#endif
-}
-
-/// Packs `cols` columns of `rows` rows into a panel `width` wide.
-void PackRows(const float* b, int64_t rows, int64_t cols, int64_t row_stride, int64_t col_stride, int64_t width,
-              float* out) {
-  int64_t done = 0;
-  if (row_stride == 1 && col_stride != 1) {
-    const int64_t rows4 = rows / 4 * 4;
-    for (; done + 4 <= cols; done += 4) {
-      const float* in = b + done * col_stride;
-      for (int64_t i = 0; i < rows4; i += 4) Transpose4(in + i, col_stride, out + i * width + done, width);
-      for (int64_t i = rows4; i < rows; ++i) {
-        for (int64_t j = 0; j < 4; ++j) out[i * width + done + j] = in[j * col_stride + i];
-      }
-    }
-  }
-  for (int64_t i = 0; i < rows; ++i) {
-    const float* in = b + i * row_stride;
-    float* row = out + i * width;
-    if (col_stride == 1) {
-      std::memcpy(row + done, in + done, (cols - done) * sizeof(float));
-    } else {
-      for (int64_t j = done; j < cols; ++j) row[j] = in[j * col_stride];
-    }
-    std::memset(row + cols, 0, (width - cols) * sizeof(float));
-  }
-}
-
-/// Rows that are packed at a time: what is written 16 bytes at a time stays in the L1 cache until it is whole.
-constexpr int64_t kPackedRows = 64;
-
-/// Packs `cols` columns of k rows into a panel `width` wide.
-void PackPanel(const float* b, int64_t k, int64_t cols, int64_t row_stride, int64_t col_stride, int64_t width,
-               float* out) {
-  for (int64_t i = 0; i < k; i += kPackedRows) {
-    PackRows(b + i * row_stride, std::min(kPackedRows, k - i), cols, row_stride, col_stride, width, out + i * width);
-  }
-}
-
-void PackPanels(const float* b, int64_t k, int64_t n, int64_t row_stride, int64_t col_stride, float* out,
-                const Threads& threads) {
-  const int64_t panels = DivideUp(n, kPanelWidth);
-  const int64_t grain = std::max<int64_t>(1, 64 * 1024 / std::max<int64_t>(1, k * kPanelWidth));
-  // A row that lies in memory as such is read on for some pages' length, not a panel's width at a time.
-  const int64_t share = DivideUp(panels, 4 * threads.count());
-  const int64_t side_by_side = col_stride == 1 ? std::min<int64_t>(16, share) : 1;
-  const int64_t rows = col_stride == 1 ? 16 : kPackedRows;
-  threads.ParallelFor(panels, std::max(grain, side_by_side), [&](int64_t begin, int64_t end) HWY_ATTR {
-    for (int64_t first = begin; first < end; first += side_by_side) {
-      for (int64_t i = 0; i < k; i += rows) {
-        for (int64_t p = first; p < std::min(first + side_by_side, end); ++p) {
-          const int64_t col = p * kPanelWidth;
-          const int64_t cols = std::min<int64_t>(n - col, kPanelWidth);
-          const int64_t width = cols <= kLanes ? kLanes : kPanelWidth;
-          PackRows(b + i * row_stride + col * col_stride, std::min(rows, k - i), cols, row_stride, col_stride, width,
-                   out + col * k + i * width);
-        }
-      }
-    }
-  });
-}
 
 /// How a product is cut up: blocks of rows, blocks of k, and the tasks, which are (row block, panel) pairs.
 struct Blocking {
@@ -214,7 +102,7 @@ void RunBlock(const GemmJob& job, const Blocking& s, int64_t row, int64_t rows, 
   float* copy = s.copy_a ? scratch.Reserve(rows * padded_k) : nullptr;
   int64_t k0 = 0;
   do {
-    Tile t;
+    Tile t{};
     const int64_t columns = std::min(s.block_k, b.k - k0);
     t.k = columns / job.segments;
     t.lda = job.lda;
@@ -304,8 +192,25 @@ void MultiplyRow(const GemmJob& job, int64_t begin, int64_t end) {
   }
 }
 
+/// Columns of the product from `begin` on.
+GemmJob ColumnsFrom(GemmJob job, int64_t begin, Epilogue& epilogue) {
+  epilogue = *job.epilogue;
+  if (epilogue.bias != nullptr) epilogue.bias += begin;
+  if (epilogue.residual != nullptr) epilogue.residual += begin;
+  job.epilogue = &epilogue;
+  job.c += begin;
+  job.b.data += job.packed ? begin * job.b.k : begin * job.b_col_stride;
+  job.b.n -= begin;
+  return job;
+}
+
 void RunGemm(const GemmJob& job, const Threads& threads) {
   if (job.m <= 0 || job.b.n <= 0) return;
+  if (SuitsStrassen(job, threads.count())) {
+    RunStrassen(job, threads);
+    Epilogue rest;
+    return RunGemm(ColumnsFrom(job, StrassenColumns(job), rest), threads);
+  }
   if (job.m == 1 && !job.packed && job.b_col_stride == 1 && job.source == nullptr && job.b.k > 0) {
     const int64_t grain = std::max<int64_t>(64, kTurnWork / job.b.k);
     return threads.ParallelFor(DivideUp(job.b.n, kLanes), DivideUp(grain, kLanes), [&](int64_t begin, int64_t end) {

@@ -231,6 +231,77 @@ TEST(Gemm, EpiloguesWithAndWithoutAliasing) {
   });
 }
 
+/// Products large enough for Strassen's step, by the ways in that take it.
+TEST(Gemm, LargeProducts) {
+  for (const Shape& s : {Shape{64, 400, 386}, Shape{97, 770, 768}, Shape{200, 401, 800}}) {
+    for (const bool all : {false, true}) {
+      const std::vector<float> a = Numbers(s.m * s.k, 1), b = Numbers(s.k * s.n, 2), bias = Numbers(s.n, 3);
+      const std::vector<float> other = Numbers(s.m * s.n, 4);
+      Epilogue e{.scale = 0.6f, .bias = bias.data()};
+      if (all) e.residual = other.data(), e.residual_stride = s.n, e.activation = Activation::kGelu;
+      const Expected want = PlainGemm(s, a.data(), s.k, b.data(), s.n, 1, e);
+      ForEachTarget([&] {
+        ColumnNotes notes(s.k, s.n);
+        for (const int count : {1, 2, 5}) {
+          const Threads threads(count);
+          Scratch memory;
+          PackedMatrix packed =
+              PackMatrix(b.data(), s.k, s.n, s.n, 1, memory.Reserve(PackedBytes(s.k, s.n) / sizeof(float)), threads);
+          std::vector<float> first(s.m * s.n), again = other;
+          Gemm(s.m, a.data(), s.k, packed, first.data(), s.n, e, threads);
+          ExpectMatrix(want, s, first, s.n, "packed");
+          packed.notes = &notes;
+          Epilogue aliased = e;
+          if (all) aliased.residual = again.data();
+          Gemm(s.m, a.data(), s.k, packed, again.data(), s.n, aliased, threads);
+          ASSERT_EQ(again, first) << Describe(s, "with notes");
+          GemmUnpacked(s.m, s.n, s.k, a.data(), s.k, b.data(), s.n, 1, again.data(), s.n, e, threads);
+          ASSERT_EQ(again, first) << Describe(s, "unpacked");
+        }
+      });
+    }
+  }
+}
+
+/// A large product whose rows and columns differ much in magnitude: each element is as exact as a product of its own.
+TEST(Gemm, LargeProductsOfUnevenNumbers) {
+  const Shape s{90, 800, 400};
+  std::vector<float> a = Numbers(s.m * s.k, 1), b = Numbers(s.k * s.n, 2);
+  const auto scale_row = [&](int64_t row, float by) {
+    for (int64_t i = 0; i < s.k; ++i) a[row * s.k + i] *= by;
+  };
+  const auto scale_column = [&](int64_t col, float by) {
+    for (int64_t i = 0; i < s.k; ++i) b[i * s.n + col] *= by;
+  };
+  scale_row(3, 1e6f), scale_row(20, 0), scale_row(41, 1e-9f);
+  scale_column(300, 0), scale_column(310, 1e-9f), scale_column(600, 1e7f);
+  a[50 * s.k + 7] = 1e5f;
+  const int64_t nan_row = 60, infinite_row = 62, nan_column = 5;
+  const Expected want = PlainGemm(s, a.data(), s.k, b.data(), s.n, 1, {});
+  a[nan_row * s.k + 9] = std::numeric_limits<float>::quiet_NaN();
+  a[infinite_row * s.k + 9] = std::numeric_limits<float>::infinity();
+  b[11 * s.n + nan_column] = std::numeric_limits<float>::quiet_NaN();
+  ForEachTarget([&] {
+    for (const int count : {1, 2}) {
+      std::vector<float> c(s.m * s.n);
+      GemmUnpacked(s.m, s.n, s.k, a.data(), s.k, b.data(), s.n, 1, c.data(), s.n, {}, Threads(count));
+      for (int64_t i = 0; i < s.m; ++i) {
+        for (int64_t j = 0; j < s.n; ++j) {
+          const float got = c[i * s.n + j];
+          if (i == nan_row || j == nan_column) {
+            ASSERT_TRUE(std::isnan(got)) << Describe(s, "uneven") << " at " << i << ", " << j;
+          } else if (i == infinite_row) {
+            ASSERT_FALSE(std::isfinite(got)) << Describe(s, "uneven") << " at " << i << ", " << j;
+          } else {
+            ASSERT_NEAR(got, want.value[i * s.n + j], want.bound[i * s.n + j])
+                << Describe(s, "uneven") << " at " << i << ", " << j;
+          }
+        }
+      }
+    }
+  });
+}
+
 TEST(Gemm, NothingToDo) {
   const Threads threads(1);
   float x = kUntouched;

@@ -27,6 +27,16 @@ constexpr int kTileRows = 12;
 constexpr int kTileRows = 6;
 #endif
 
+/// A place of C that has a share in a tile's sums (strassen-inl.h): c = activation(bias + add + sums), or - sums.
+struct Share {
+  float* c;
+  const float* bias;  ///< or null
+  const float* add;   ///< C itself, or the residual where this is the first share, or null
+  int64_t add_stride;
+  bool minus;  ///< without a bias
+  bool activate;
+};
+
 /// One tile's part of a product over k columns of A, or `segments` times as many.
 struct Tile {
   const float* a;
@@ -36,6 +46,8 @@ struct Tile {
   const float* b;        ///< k rows, ldb apart, of as many whole vectors as the tile has columns
   int64_t ldb;
   int64_t k;
+  const float* second;   ///< of Right's sum or difference, in the form of b
+  float* result;         ///< where that goes
   const char* prefetch;  ///< what a coming tile reads of B: fetched to L2 meanwhile, prefetch_step bytes a step of k
   int64_t prefetch_step;
   float* c;
@@ -46,20 +58,33 @@ struct Tile {
   const float* bias;      ///< at the tile's first column, or null
   const float* residual;  ///< at the tile's first element, or null
   const Epilogue* epilogue;
+  const Share* shares;  ///< of a shared tile, instead of first, last, bias and residual
+  int share_count;
 };
 
 /// Applies the activation to a tile that is stored already: it is in the L1 cache, and one loop an activation
 /// keeps the code small where a copy for every tile shape would not be.
-HWY_NOINLINE void ActivateTile(const Tile& t, int rows) {
-  WithActivation(*t.epilogue, [&](const auto& activate) HWY_ATTR {
+HWY_NOINLINE void ActivateTile(const Epilogue& epilogue, float* c, int64_t ldc, int rows, int n) {
+  WithActivation(epilogue, [&](const auto& activate) HWY_ATTR {
     const FloatTag d;
     for (int r = 0; r < rows; ++r) {
-      float* row = t.c + r * t.ldc;
-      for (int col = 0; col < t.n; col += kLanes) {
-        StoreColumns(activate(d, LoadColumns(row, col, t.n)), row, col, t.n);
+      float* row = c + r * ldc;
+      for (int col = 0; col < n; col += kLanes) {
+        StoreColumns(activate(d, LoadColumns(row, col, n)), row, col, n);
       }
     }
   });
+}
+
+template <int kRows, int kCols>
+HWY_INLINE void ScaleTile(const Epilogue& epilogue, FloatVec (&acc)[kRows][kCols]) {
+  if (epilogue.scale == 1.0f) return;
+  const FloatVec scale = hn::Set(FloatTag(), epilogue.scale);
+  SLIPWAY_UNROLL
+  for (int r = 0; r < kRows; ++r) {
+    SLIPWAY_UNROLL
+    for (int j = 0; j < kCols; ++j) acc[r][j] = hn::Mul(acc[r][j], scale);
+  }
 }
 
 /// Takes the sums of a tile to C. kWhole: all columns exist.
@@ -67,14 +92,7 @@ template <int kRows, int kCols, bool kWhole>
 HWY_INLINE void FinishTile(const Tile& t, FloatVec (&acc)[kRows][kCols]) {
   const FloatTag d;
   const int n = kWhole ? kCols * kLanes : t.n;
-  if (t.epilogue->scale != 1.0f) {
-    const FloatVec scale = hn::Set(d, t.epilogue->scale);
-    SLIPWAY_UNROLL
-    for (int r = 0; r < kRows; ++r) {
-      SLIPWAY_UNROLL
-      for (int j = 0; j < kCols; ++j) acc[r][j] = hn::Mul(acc[r][j], scale);
-    }
-  }
+  ScaleTile(*t.epilogue, acc);
   if (t.first && t.bias != nullptr) {
     FloatVec bias[kCols];
     SLIPWAY_UNROLL
@@ -110,18 +128,58 @@ HWY_INLINE void FinishTile(const Tile& t, FloatVec (&acc)[kRows][kCols]) {
     SLIPWAY_UNROLL
     for (int j = 0; j < kCols; ++j) StoreColumns(acc[r][j], t.c + r * t.ldc, j * kLanes, n);
   }
-  if (activation > Activation::kClip) ActivateTile(t, kRows);
+  if (activation > Activation::kClip) ActivateTile(*t.epilogue, t.c, t.ldc, kRows, t.n);
 }
+
+/// Takes the sums of a tile to one place.
+template <int kRows, int kCols>
+HWY_INLINE void AddShare(const Tile& t, const Share& share, const FloatVec (&acc)[kRows][kCols]) {
+  const FloatTag d;
+  const auto add = [&](int r, int j) HWY_ATTR { return hn::LoadU(d, share.add + r * share.add_stride + j * kLanes); };
+  const auto store = [&](const auto& value) HWY_ATTR {
+    SLIPWAY_UNROLL
+    for (int r = 0; r < kRows; ++r) {
+      SLIPWAY_UNROLL
+      for (int j = 0; j < kCols; ++j) hn::StoreU(value(r, j), d, share.c + r * t.ldc + j * kLanes);
+    }
+  };
+  if (share.minus) {
+    store([&](int r, int j) HWY_ATTR { return hn::Sub(add(r, j), acc[r][j]); });
+  } else if (share.bias == nullptr && share.add != nullptr) {
+    store([&](int r, int j) HWY_ATTR { return hn::Add(add(r, j), acc[r][j]); });
+  } else {
+    FloatVec bias[kCols];
+    for (int j = 0; j < kCols; ++j)
+      bias[j] = share.bias == nullptr ? hn::Zero(d) : hn::LoadU(d, share.bias + j * kLanes);
+    if (share.add == nullptr) {
+      store([&](int r, int j) HWY_ATTR { return hn::Add(bias[j], acc[r][j]); });
+    } else {
+      store([&](int r, int j) HWY_ATTR { return hn::Add(hn::Add(add(r, j), bias[j]), acc[r][j]); });
+    }
+  }
+  if (share.activate) ActivateTile(*t.epilogue, share.c, t.ldc, kRows, kCols * kLanes);
+}
+
+/// What a tile's rows of A are multiplied by: its panel of B, or the sum or difference with a second one. That is made
+/// on the way, by one addition for all of the tile's rows, and kept for the next tiles.
+enum class Right { kPanel, kSum, kDifference };
 
 /// Adds the products of one row of B with kRows elements of A. Rows are addressed from one base in four, so that the
 /// addresses of 12 rows take 5 registers.
-template <int kRows, int kCols>
+template <int kRows, int kCols, Right kRight>
 HWY_INLINE void Step(const float* const (&a)[(kRows + 3) / 4], int64_t lda, int64_t lda3, const float* b,
-                     FloatVec (&acc)[kRows][kCols]) {
+                     const float* second, float* result, FloatVec (&acc)[kRows][kCols]) {
   const FloatTag d;
   FloatVec bv[kCols];
   SLIPWAY_UNROLL
-  for (int j = 0; j < kCols; ++j) bv[j] = hn::LoadU(d, b + j * kLanes);
+  for (int j = 0; j < kCols; ++j) {
+    bv[j] = hn::LoadU(d, b + j * kLanes);
+    if constexpr (kRight != Right::kPanel) {
+      const FloatVec other = hn::LoadU(d, second + j * kLanes);
+      bv[j] = kRight == Right::kSum ? hn::Add(bv[j], other) : hn::Sub(bv[j], other);
+      hn::StoreU(bv[j], d, result + j * kLanes);
+    }
+  }
   SLIPWAY_UNROLL
   for (int r = 0; r < kRows; ++r) {
     const float* base = a[r / 4];
@@ -134,7 +192,7 @@ HWY_INLINE void Step(const float* const (&a)[(kRows + 3) / 4], int64_t lda, int6
 
 /// kUnroll sums run side by side where a tile of few rows has too few of them to hide the latency of an addition. That
 /// is by rows alone: equal columns have equal sums, whether their panel is whole or the narrow last one.
-template <int kRows, int kCols>
+template <int kRows, int kCols, Right kRight, bool kShared>
 HWY_NOINLINE void RunTile(const Tile& t) {
   constexpr int kChains = kRows * kTileCols;
   constexpr int kUnroll = kChains >= 8 ? 1 : kChains >= 4 ? 2 : 4;
@@ -157,8 +215,15 @@ HWY_NOINLINE void RunTile(const Tile& t) {
   const float* a[kBases];
   for (int i = 0; i < kBases; ++i) a[i] = t.a + 4 * i * lda;
   const float* b = t.b;
+  const float* second = t.second;
+  float* result = t.result;
   const char* prefetch = t.prefetch;
   const int64_t prefetch_step = t.prefetch_step;
+  const auto next = [&]() HWY_ATTR {
+    b += ldb;
+    if constexpr (kRight != Right::kPanel) second += ldb, result += ldb;
+    for (int i = 0; i < kBases; ++i) ++a[i];
+  };
   if constexpr (!kStream) {
     for (int r = 0; r < kRows; ++r) {
       for (int j = 0; j < kCols; ++j) __builtin_prefetch(t.c + r * t.ldc + j * kLanes, 1, 3);
@@ -178,16 +243,14 @@ HWY_NOINLINE void RunTile(const Tile& t) {
           if (prefetch_step > kLineBytes) __builtin_prefetch(prefetch + kLineBytes, 0, 2);
           prefetch += prefetch_step;
         }
-        Step<kRows, kCols>(a, lda, lda3, b, acc[u]);
-        b += ldb;
-        for (int i = 0; i < kBases; ++i) ++a[i];
+        Step<kRows, kCols, kRight>(a, lda, lda3, b, second, result, acc[u]);
+        next();
       }
     }
     if constexpr (kUnroll > 1) {
       for (; k > 0; --k) {
-        Step<kRows, kCols>(a, lda, lda3, b, acc[0]);
-        b += ldb;
-        for (int i = 0; i < kBases; ++i) ++a[i];
+        Step<kRows, kCols, kRight>(a, lda, lda3, b, second, result, acc[0]);
+        next();
       }
     }
     if (HWY_LIKELY(--segment == 0)) break;
@@ -203,7 +266,10 @@ HWY_NOINLINE void RunTile(const Tile& t) {
       }
     }
   }
-  if (HWY_LIKELY(t.n == kCols * kLanes)) {
+  if constexpr (kShared) {
+    ScaleTile(*t.epilogue, acc[0]);
+    for (int i = 0; i < t.share_count; ++i) AddShare(t, t.shares[i], acc[0]);
+  } else if (HWY_LIKELY(t.n == kCols * kLanes)) {
     FinishTile<kRows, kCols, true>(t, acc[0]);
   } else {
     FinishTile<kRows, kCols, false>(t, acc[0]);
@@ -212,16 +278,26 @@ HWY_NOINLINE void RunTile(const Tile& t) {
 
 using TileFunction = void (*)(const Tile&);
 
-template <int kCols, int... kRows>
+template <int kCols, Right kRight, bool kShared, int... kRows>
 constexpr auto TileTable(std::integer_sequence<int, kRows...>) {
-  return std::array<TileFunction, sizeof...(kRows)>{&RunTile<kRows + 1, kCols>...};
+  return std::array<TileFunction, sizeof...(kRows)>{&RunTile<kRows + 1, kCols, kRight, kShared>...};
 }
 
 /// The kernel for a tile of 1 to kTileRows rows and 1 or kTileCols vectors of columns.
 HWY_INLINE TileFunction ChooseTile(int rows, int cols) {
-  static constexpr auto kNarrow = TileTable<1>(std::make_integer_sequence<int, kTileRows>());
-  static constexpr auto kWide = TileTable<kTileCols>(std::make_integer_sequence<int, kTileRows>());
+  constexpr auto kRows = std::make_integer_sequence<int, kTileRows>();
+  static constexpr auto kNarrow = TileTable<1, Right::kPanel, false>(kRows);
+  static constexpr auto kWide = TileTable<kTileCols, Right::kPanel, false>(kRows);
   return cols == 1 ? kNarrow[rows - 1] : kWide[rows - 1];
+}
+
+/// The kernel for a tile of kTileCols vectors of columns that is shared.
+HWY_INLINE TileFunction ChooseSharedTile(int rows, Right right) {
+  constexpr auto kRows = std::make_integer_sequence<int, kTileRows>();
+  static constexpr std::array<TileFunction, kTileRows> kTables[] = {
+      TileTable<kTileCols, Right::kPanel, true>(kRows), TileTable<kTileCols, Right::kSum, true>(kRows),
+      TileTable<kTileCols, Right::kDifference, true>(kRows)};
+  return kTables[static_cast<int>(right)][rows - 1];
 }
 
 // NOLINTNEXTLINE(google-readability-namespace-comments)
