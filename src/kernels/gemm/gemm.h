@@ -34,11 +34,11 @@ class ColumnNotes {
 struct PackedMatrix {
   int64_t k = 0;
   int64_t n = 0;
-  const float* data = nullptr;  ///< 64-byte aligned; owned by whoever allocated PackedBytes(k, n)
-  const float* next = nullptr;  ///< what the next product reads, fetched meanwhile; null: unknown
-  std::optional<bool>
-      strassen;  ///< whether products take Strassen's step, where this is a part of a matrix; else chosen
+  const float* data = nullptr;   ///< 64-byte aligned; owned by whoever allocated PackedBytes(k, n)
+  const float* next = nullptr;   ///< what the next product reads, fetched meanwhile; null: unknown
   ColumnNotes* notes = nullptr;  ///< or null: every product looks
+  /// Whether products take Strassen's step, for a part of a matrix that goes the way of the whole; else they choose.
+  std::optional<bool> strassen;
 };
 
 /// Bytes that PackMatrix writes for a [k, n] matrix.
