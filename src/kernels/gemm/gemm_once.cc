@@ -34,10 +34,11 @@ void GemmOnce(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, cons
   }
   // Rows of b that lie as such are read in runs the longer, the fewer of them are packed together: as many as Gemm adds
   // up at a time, so that the sums are the same.
+  constexpr int64_t kMostRows = 1024;
   const int64_t strassen = StrassenDepth(m, whole == 0 ? n : whole, k, threads);
-  const int64_t most_rows = strassen > 0 ? strassen : 1024;
-  const int64_t pieces = col_stride == 1 ? (k + most_rows - 1) / most_rows : 1;
-  const int64_t depth = ((k + pieces - 1) / pieces + 7) / 8 * 8;
+  const int64_t pieces = (k + kMostRows - 1) / kMostRows;
+  const int64_t plain = ((k + pieces - 1) / pieces + 7) / 8 * 8;
+  const int64_t depth = col_stride != 1 ? k : strassen > 0 ? strassen : plain;
   const int64_t columns = ColumnsAtOnce(std::min(k, depth), n, threads.count());
   const Threads alone(1);
   const Threads& packers = columns == n ? threads : alone;

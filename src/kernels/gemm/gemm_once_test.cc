@@ -59,6 +59,36 @@ TEST(GemmOnce, GivesWhatAPackedMatrixGives) {
   });
 }
 
+/// To the last bit where both take Strassen's step; also from parts of a matrix that would not take it for themselves.
+TEST(GemmOnce, LargeProductsGiveWhatTheNextOnesGive) {
+  ForEachTarget([] {
+    for (const Case& s : {Case{64, 1100, 386}, Case{131, 1536, 1600}}) {
+      for (const bool transposed : {false, true}) {
+        for (const int count : {1, 2}) {
+          const Threads threads(count);
+          ASSERT_GT(StrassenDepth(s.m, s.n, s.k, threads), 0);
+          const int64_t row_stride = transposed ? 1 : s.n, col_stride = transposed ? s.k : 1;
+          const std::vector<float> a = Numbers(s.m * s.k, 1), b = Numbers(s.k * s.n, 2);
+          Scratch memory;
+          const PackedMatrix packed = PackMatrix(b.data(), s.k, s.n, row_stride, col_stride,
+                                                 memory.Reserve(PackedBytes(s.k, s.n) / sizeof(float)), threads);
+          std::vector<float> want(static_cast<size_t>(s.m * s.n)), got = want;
+          Gemm(s.m, a.data(), s.k, packed, want.data(), s.n, {}, threads);
+          constexpr int64_t kPart = 64;
+          for (const int64_t part : {s.n, kPart}) {
+            for (int64_t j = 0; j < s.n; j += part) {
+              GemmOnce(s.m, std::min(part, s.n - j), s.k, a.data(), s.k, b.data() + j * col_stride, row_stride,
+                       col_stride, got.data() + j, s.n, {}, threads, s.n);
+            }
+            ASSERT_EQ(got, want) << "m=" << s.m << " transposed=" << transposed << " part=" << part << " on "
+                                 << IsaName();
+          }
+        }
+      }
+    }
+  });
+}
+
 TEST(GemmOnce, PartsFitTheCacheAndShareEvenly) {
   EXPECT_EQ(ColumnsAtOnce(64, 256, 2), 256);    // little as a whole
   EXPECT_EQ(ColumnsAtOnce(768, 2304, 2), 192);  // 12 parts; of 256 columns there would be 9
