@@ -118,8 +118,8 @@ class PackedConv {
   std::unique_ptr<ConvKernel> kernels_[kAlgorithms];
 };
 
-/// What a PackedConv for such images gives, for weights that are used but once: they are packed in scratch memory, where
-/// there are many a part at a time.
+/// What a PackedConv for such images gives, for weights that are used but once: they are packed in scratch memory,
+/// where there are many a part at a time.
 void ConvOnce(const ConvAttributes& attributes, const float* weights, const ConvInput& x, const ConvShape& shape,
               const Epilogue& epilogue, float* y, const Threads& threads);
 
