@@ -79,7 +79,7 @@ std::shared_ptr<std::byte> Allocate(size_t bytes, bool keep) {
   if (bytes > SIZE_MAX / 2) return nullptr;
   constexpr size_t kPage = 4096;
   // What is left over behind the last whole huge page costs a whole one, or a page fault for each small one.
-  const bool whole = bytes % kHugePage >= kHugePage / 2;
+  const bool whole = bytes % kHugePage >= kHugePage / 8 * 7;
   const size_t rounded = RoundUp(bytes, whole ? kHugePage : kPage);
   Kept& kept = Kept::Get();
   void* memory = kept.Take(rounded);
