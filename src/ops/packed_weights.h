@@ -108,8 +108,9 @@ class SideBySide {
   /// y = epilogue(a b), a [m, k] with rows k apart, y with rows n apart.
   void Multiply(int64_t m, const float* a, float* y, const kernels::Epilogue& epilogue, const Threads& threads) const {
     kernels::Epilogue e = epilogue;
+    const bool strassen = kernels::StrassenDepth(m, n_, k(), {}, threads) > 0;
     for (const PlainMatrix& b : matrices_) {
-      kernels::GemmOnce(m, b.n, b.k, a, b.k, b.data, b.row_stride, b.col_stride, y, n_, e, threads, n_);
+      kernels::GemmOnce(m, b.n, b.k, a, b.k, b.data, b.row_stride, b.col_stride, y, n_, e, threads, strassen);
       y += b.n;
       if (e.bias) e.bias += b.n;
       if (e.residual) e.residual += b.n;

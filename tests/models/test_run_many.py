@@ -18,7 +18,7 @@ FILES = [
     for name in ("minilm_l6", "distilbert", "bert_base", "bert_three_inputs", "gpt2", "all_minilm_l6_v2")
     for exporter, opset in (("dynamo", 18), ("dynamo", 25), ("torchscript", 14), ("torchscript", 18))
 ]
-BOUND = 2e-5  # Largest error relative to the largest value: the rounding of sums in another order.
+BOUND = 4e-5  # Largest error relative to the largest value: the rounding of sums in another order.
 
 
 class SentenceEncoder(nn.Module):
@@ -179,7 +179,7 @@ def test_what_needs_a_whole_request_runs_in_turn(tmp_path):
 def test_what_runs_apart_is_said():
     session = slipway.InferenceSession(made("sentence_encoder"))
     reasons = dict(session.packing.apart)
-    attention = [why for node, why in reasons.items() if "(Attention)" in node]
+    attention = [why for node, why in reasons.items() if "Attention)" in node]
     assert len(attention) == 2
     assert all("attends to others of its request" in why for why in attention)
     assert "packed=True" in repr(session.packing)

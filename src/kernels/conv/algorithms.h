@@ -23,6 +23,10 @@ std::unique_ptr<ConvKernel> MakeWinogradConv(const ConvAttributes& attributes, c
 std::unique_ptr<ConvKernel> MakeWinogradRowsConv(const ConvAttributes& attributes, const float* weights,
                                                  const Packing& packing);
 
+/// Products of convolutions do not take Strassen's step: few are large enough to gain by it, and output channels with
+/// the same weights stay the same to the last bit.
+constexpr bool kStrassen = false;
+
 constexpr int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 constexpr int64_t AlignUp(int64_t a, int64_t b) { return CeilDiv(a, b) * b; }
 

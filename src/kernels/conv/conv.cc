@@ -182,7 +182,7 @@ void ConvOnce(const ConvAttributes& a, const float* weights, const ConvInput& x,
   } else if (a.groups > 1 || x.scale != nullptr || !IsPointwise(a, s)) {
     GemmConvOnce(a, weights, x, s, packed, y, threads);
   } else {
-    GemmOnce(s.n * s.h * s.w, a.oc, a.c, x.data, a.c, weights, 1, a.c, y, a.oc, packed, threads);
+    GemmOnce(s.n * s.h * s.w, a.oc, a.c, x.data, a.c, weights, 1, a.c, y, a.oc, packed, threads, kStrassen);
   }
 }
 

@@ -135,8 +135,7 @@ class GemmConv : public ConvKernel {
       for (int64_t g = 0; g < groups_; ++g) PackGroup(weights, g, merge, out + g * floats, packing.threads);
     });
     for (int64_t g = 0; g < groups_; ++g) {
-      notes_.push_back(std::make_unique<ColumnNotes>(k, oc_));
-      packed_.push_back({.k = k, .n = oc_, .data = storage_.get() + g * floats, .notes = notes_.back().get()});
+      packed_.push_back({.k = k, .n = oc_, .data = storage_.get() + g * floats, .strassen = kStrassen});
     }
   }
 
@@ -179,7 +178,7 @@ class GemmConv : public ConvKernel {
         Epilogue e = epilogue;
         if (e.bias != nullptr) e.bias += first;
         if (e.residual != nullptr) e.residual += first;
-        const PackedMatrix b{.k = k, .n = count, .data = packed};
+        const PackedMatrix b{.k = k, .n = count, .data = packed, .strassen = kStrassen};
         if (x.scale != nullptr) {
           Gemm(m, ScaledRows(x.data, x.scale, s.h * s.w, a.c), b, y + first, a.oc, e, alone);
         } else {
@@ -295,7 +294,6 @@ class GemmConv : public ConvKernel {
   int64_t oc_;
   int64_t bytes_;  ///< packed weights a merged group
   std::shared_ptr<const float> storage_;
-  std::vector<std::unique_ptr<ColumnNotes>> notes_;
   std::vector<PackedMatrix> packed_;
 };
 

@@ -541,8 +541,11 @@ class WinogradConv : public ConvKernel {
     for (int m = 0; m < Matrices(); ++m) {
       const float* data = matrices.get() + m * matrix_floats_;
       const bool last = m + 1 == Matrices() && (weights_ != nullptr || out_block + 1 == out_blocks_);
-      const PackedMatrix b{
-          .k = a_.c, .n = channels, .data = data, .next = last ? storage_.get() : data + matrix_floats_};
+      const PackedMatrix b{.k = a_.c,
+                           .n = channels,
+                           .data = data,
+                           .next = last ? storage_.get() : data + matrix_floats_,
+                           .strassen = kStrassen};
       Gemm(block.matrix_rows[m], inputs.data + inputs.At(block.matrix_row[m], m), inputs.length, b,
            products.data + products.At(block.matrix_row[m], m), products.length, {}, alone);
     }

@@ -259,12 +259,13 @@ PackedMatrix PackMatrix(const float* b, int64_t k, int64_t n, int64_t row_stride
   return {.k = k, .n = n, .data = out};
 }
 
-int64_t StrassenDepth(int64_t m, int64_t n, int64_t k, const Threads& threads) {
+int64_t StrassenDepth(int64_t m, int64_t n, int64_t k, std::optional<bool> strassen, const Threads& threads) {
   ChooseTarget();
   GemmJob job{};
   job.m = m;
   job.b.k = k;
   job.b.n = n;
+  job.b.strassen = strassen;
   return HWY_DYNAMIC_DISPATCH(ChooseStrassenDepth)(job, threads.count());
 }
 

@@ -37,7 +37,7 @@ struct PackedMatrix {
   const float* data = nullptr;   ///< 64-byte aligned; owned by whoever allocated PackedBytes(k, n)
   const float* next = nullptr;   ///< what the next product reads, fetched meanwhile; null: unknown
   ColumnNotes* notes = nullptr;  ///< or null: every product looks
-  /// Whether products take Strassen's step, for a part of a matrix that goes the way of the whole; else they choose.
+  /// Whether products take Strassen's step: as the whole of which this is a part, or never. By default they choose.
   std::optional<bool> strassen;
 };
 
@@ -50,7 +50,7 @@ PackedMatrix PackMatrix(const float* b, int64_t k, int64_t n, int64_t row_stride
                         const Threads& threads);
 
 /// How deep Gemm cuts k in a product that takes Strassen's step; 0: it does not take it.
-int64_t StrassenDepth(int64_t m, int64_t n, int64_t k, const Threads& threads);
+int64_t StrassenDepth(int64_t m, int64_t n, int64_t k, std::optional<bool> strassen, const Threads& threads);
 
 /// Where the rows of the left-hand matrix come from, when they are not one strided array: an implicit im2col, a
 /// gather, a dequantization. Called from several threads at once.

@@ -25,7 +25,7 @@ int64_t ColumnsAtOnce(int64_t k, int64_t n, int threads) {
 
 void GemmOnce(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, const float* b, int64_t row_stride,
               int64_t col_stride, float* c, int64_t ldc, const Epilogue& epilogue, const Threads& threads,
-              int64_t whole) {
+              std::optional<bool> strassen) {
   if (m <= 0 || n <= 0) return;
   // A few rows of columns side by side take no longer than the packing would.
   constexpr int64_t kFewRows = 12;
@@ -35,10 +35,10 @@ void GemmOnce(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, cons
   // Rows of b that lie as such are read in runs the longer, the fewer of them are packed together: as many as Gemm adds
   // up at a time, so that the sums are the same.
   constexpr int64_t kMostRows = 1024;
-  const int64_t strassen = StrassenDepth(m, whole == 0 ? n : whole, k, threads);
+  const int64_t strassen_depth = StrassenDepth(m, n, k, strassen, threads);
   const int64_t pieces = (k + kMostRows - 1) / kMostRows;
   const int64_t plain = ((k + pieces - 1) / pieces + 7) / 8 * 8;
-  const int64_t depth = col_stride != 1 ? k : strassen > 0 ? strassen : plain;
+  const int64_t depth = col_stride != 1 ? k : strassen_depth > 0 ? strassen_depth : plain;
   const int64_t columns = ColumnsAtOnce(std::min(k, depth), n, threads.count());
   const Threads alone(1);
   const Threads& packers = columns == n ? threads : alone;
@@ -54,7 +54,7 @@ void GemmOnce(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, cons
       }
       PackedMatrix packed =
           PackMatrix(from, rows, count, row_stride, col_stride, reinterpret_cast<float*>(memory), packers);
-      packed.strassen = strassen > 0;
+      packed.strassen = strassen_depth > 0;
       Epilogue e = epilogue;
       if (k0 > 0) {
         e.bias = nullptr;

@@ -66,7 +66,7 @@ TEST(GemmOnce, LargeProductsGiveWhatTheNextOnesGive) {
       for (const bool transposed : {false, true}) {
         for (const int count : {1, 2}) {
           const Threads threads(count);
-          ASSERT_GT(StrassenDepth(s.m, s.n, s.k, threads), 0);
+          ASSERT_GT(StrassenDepth(s.m, s.n, s.k, {}, threads), 0);
           const int64_t row_stride = transposed ? 1 : s.n, col_stride = transposed ? s.k : 1;
           const std::vector<float> a = Numbers(s.m * s.k, 1), b = Numbers(s.k * s.n, 2);
           Scratch memory;
@@ -78,7 +78,7 @@ TEST(GemmOnce, LargeProductsGiveWhatTheNextOnesGive) {
           for (const int64_t part : {s.n, kPart}) {
             for (int64_t j = 0; j < s.n; j += part) {
               GemmOnce(s.m, std::min(part, s.n - j), s.k, a.data(), s.k, b.data() + j * col_stride, row_stride,
-                       col_stride, got.data() + j, s.n, {}, threads, s.n);
+                       col_stride, got.data() + j, s.n, {}, threads, true);
             }
             ASSERT_EQ(got, want) << "m=" << s.m << " transposed=" << transposed << " part=" << part << " on "
                                  << IsaName();
