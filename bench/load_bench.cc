@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <exception>
 #include <map>
 #include <string>
 #include <vector>
@@ -85,24 +86,44 @@ void Round(const std::string& path, const InputSizes& sizes, int thread_count, i
 }  // namespace slipway
 
 int main(int argc, char** argv) {
-  if (argc < 2) {
+  const auto usage = [](const char* what) {
+    std::fprintf(stderr, "load_bench: %s\n", what);
     std::fprintf(stderr, "usage: load_bench MODEL.onnx [--dim NAME=SIZE]... [--rounds N] [--threads N] [--runs N]\n");
     return 2;
-  }
+  };
+  if (argc < 2) return usage("no model is given");
   slipway::InputSizes sizes;
   int rounds = 5, threads = 0, runs = 3;
-  for (int i = 2; i + 1 < argc; i += 2) {
-    const std::string option = argv[i], value = argv[i + 1];
-    if (option == "--rounds") rounds = std::atoi(value.c_str());
-    if (option == "--threads") threads = std::atoi(value.c_str());
-    if (option == "--runs") runs = std::atoi(value.c_str());
-    const size_t equals = value.find('=');
-    if (option == "--dim" && equals != std::string::npos) {
-      sizes.dims[value.substr(0, equals)] = std::atoll(value.c_str() + equals + 1);
+  for (int i = 2; i < argc; i += 2) {
+    const std::string option = argv[i];
+    if (i + 1 == argc) return usage((option + " has no value").c_str());
+    const std::string value = argv[i + 1];
+    const size_t number = option == "--dim" ? value.find('=') + 1 : 0;  // 0 where there is none
+    char* end = nullptr;
+    const long long count = std::strtoll(value.c_str() + number, &end, 10);
+    if (*end != '\0' || end == value.c_str() + number || count < (option == "--threads" ? 0 : 1) || count > 1 << 30) {
+      return usage(("'" + value + "' is no value for " + option).c_str());
+    }
+    if (option == "--rounds") {
+      rounds = static_cast<int>(count);
+    } else if (option == "--threads") {
+      threads = static_cast<int>(count);
+    } else if (option == "--runs") {
+      runs = static_cast<int>(count);
+    } else if (option == "--dim") {
+      if (number == 0) return usage(("'" + value + "' is not NAME=SIZE").c_str());
+      sizes.dims[value.substr(0, number - 1)] = count;
+    } else {
+      return usage(("there is no option " + option).c_str());
     }
   }
   slipway::Steps steps;
-  for (int i = 0; i < rounds; ++i) slipway::Round(argv[1], sizes, threads, runs, steps);
+  try {
+    for (int i = 0; i < rounds; ++i) slipway::Round(argv[1], sizes, threads, runs, steps);
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "load_bench: %s\n", e.what());
+    return 2;
+  }
   steps.Print();
   return 0;
 }

@@ -4,19 +4,10 @@
 
 #include "kernels/conv/conv.h"
 #include "kernels/targets.h"
+#include "kernels/testing.h"
 
 namespace slipway::kernels {
 namespace {
-
-/// Numbers in [-1, 1], the same on every run.
-std::vector<float> Numbers(int64_t count, uint32_t seed) {
-  std::vector<float> v(static_cast<size_t>(count));
-  for (float& x : v) {
-    seed = seed * 1664525 + 1013904223;
-    x = static_cast<float>(seed >> 8) * 0x1p-23f - 1;
-  }
-  return v;
-}
 
 struct Case {
   const char* name;

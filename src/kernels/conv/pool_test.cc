@@ -8,22 +8,13 @@
 #include <vector>
 
 #include "kernels/targets.h"
+#include "kernels/testing.h"
 
 namespace slipway::kernels {
 namespace {
 
 constexpr float kInf = std::numeric_limits<float>::infinity();
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-
-std::vector<float> Numbers(int64_t count) {
-  std::vector<float> v(static_cast<size_t>(count));
-  uint32_t seed = 1;
-  for (float& x : v) {
-    seed = seed * 1664525 + 1013904223;
-    x = static_cast<float>(seed >> 8) * 0x1p-23f - 1;
-  }
-  return v;
-}
 
 enum class Kind { kMax, kMean, kMeanWithPadding };
 
@@ -88,7 +79,7 @@ void CheckPlanes(const PoolShape& s, const std::vector<float>& x, Kind kind, con
 
 TEST(PoolTest, MatchesPlainLoops) {
   for (const PoolShape& s : kShapes) {
-    std::vector<float> x = Numbers(s.n * s.h * s.w * s.c);
+    std::vector<float> x = Numbers(s.n * s.h * s.w * s.c, 1);
     if (x.size() > 10) x[5] = kNan, x[7] = -kInf;
     ForEachTarget([&] {
       for (const Kind kind : {Kind::kMax, Kind::kMean, Kind::kMeanWithPadding}) {

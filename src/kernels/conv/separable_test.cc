@@ -6,18 +6,10 @@
 #include <vector>
 
 #include "kernels/targets.h"
+#include "kernels/testing.h"
 
 namespace slipway::kernels {
 namespace {
-
-std::vector<float> Numbers(int64_t count, uint32_t seed) {
-  std::vector<float> out(static_cast<size_t>(count));
-  for (float& x : out) {
-    seed = seed * 1664525 + 1013904223;
-    x = static_cast<float>(seed >> 8) / (1 << 23) - 1;
-  }
-  return out;
-}
 
 struct Case {
   int64_t n, h, w, narrow, wide, out;

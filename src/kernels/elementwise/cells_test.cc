@@ -6,18 +6,10 @@
 #include <vector>
 
 #include "kernels/targets.h"
+#include "kernels/testing.h"
 
 namespace slipway::kernels {
 namespace {
-
-std::vector<float> Numbers(int64_t count, uint32_t seed) {
-  std::vector<float> v(count);
-  for (float& x : v) {
-    seed = seed * 1664525 + 1013904223;
-    x = static_cast<float>(seed >> 8) * 0x1p-22f - 2;
-  }
-  return v;
-}
 
 double Sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
 
@@ -25,7 +17,7 @@ constexpr int64_t kSizes[] = {1, 3, 8, 15, 16, 17, 64, 67};
 
 TEST(Cells, LstmIsItsDefinition) {
   for (const int64_t n : kSizes) {
-    const std::vector<float> gates = Numbers(4 * n, 1), before = Numbers(n, 2);
+    const std::vector<float> gates = Numbers(4 * n, 1, 2.0f), before = Numbers(n, 2, 2.0f);
     ForEachTarget([&] {
       std::vector<float> cell = before, hidden(n + 1, -7);
       LstmCells(gates.data(), n, cell.data(), hidden.data(), n);
@@ -41,7 +33,7 @@ TEST(Cells, LstmIsItsDefinition) {
 
 TEST(Cells, GruIsItsDefinition) {
   for (const int64_t n : kSizes) {
-    const std::vector<float> gates = Numbers(2 * n, 3), fresh = Numbers(n, 4), before = Numbers(n, 5);
+    const std::vector<float> gates = Numbers(2 * n, 3, 2.0f), fresh = Numbers(n, 4, 2.0f), before = Numbers(n, 5, 2.0f);
     ForEachTarget([&] {
       std::vector<float> both = gates, hidden = before, reset_hidden(n + 1, -7);
       GruGates(both.data(), both.data() + n, hidden.data(), reset_hidden.data(), n);

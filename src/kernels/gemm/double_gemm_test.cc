@@ -5,18 +5,10 @@
 #include <vector>
 
 #include "kernels/targets.h"
+#include "kernels/testing.h"
 
 namespace slipway::kernels {
 namespace {
-
-std::vector<double> Numbers(int64_t count, uint32_t seed) {
-  std::vector<double> v(count);
-  for (double& x : v) {
-    seed = seed * 1664525 + 1013904223;
-    x = static_cast<double>(seed >> 8) * 0x1p-23 - 1;
-  }
-  return v;
-}
 
 TEST(DoubleGemm, IsTheSumThatDefinesIt) {
   struct Sizes {
@@ -25,7 +17,7 @@ TEST(DoubleGemm, IsTheSumThatDefinesIt) {
   for (const Sizes& s :
        {Sizes{1, 1, 1}, {5, 3, 0}, {6, 16, 256}, {7, 17, 257}, {13, 33, 600}, {1, 70, 5}, {64, 8, 9}}) {
     for (const bool turned : {false, true}) {
-      const std::vector<double> a = Numbers(s.m * s.k, 1), b = Numbers(s.k * s.n, 2);
+      const std::vector<double> a = Numbers<double>(s.m * s.k, 1), b = Numbers<double>(s.k * s.n, 2);
       const DoubleMatrix left = turned ? DoubleMatrix{a.data(), 1, s.m} : DoubleMatrix{a.data(), s.k, 1};
       const DoubleMatrix right = turned ? DoubleMatrix{b.data(), 1, s.k} : DoubleMatrix{b.data(), s.n, 1};
       ForEachTarget([&] {

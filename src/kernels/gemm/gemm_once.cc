@@ -4,6 +4,7 @@
 
 #include "kernels/fetch.h"
 #include "kernels/gemm/gemm.h"
+#include "kernels/gemm/gemm_job.h"
 #include "kernels/once_store.h"
 
 namespace slipway::kernels {
@@ -13,8 +14,8 @@ int64_t ColumnsAtOnce(int64_t k, int64_t n, int threads) {
   constexpr int64_t kWidest = 64;  // a multiple of every panel's width
   if (n * k <= kCacheFloats || n <= kWidest) return n;
   const auto longest_share = [&](int64_t columns) {
-    const int64_t parts = (n + columns - 1) / columns;
-    return (parts + threads - 1) / threads * columns;
+    const int64_t parts = DivideUp(n, columns);
+    return DivideUp(parts, threads) * columns;
   };
   int64_t best = std::max(kCacheFloats / std::max<int64_t>(1, k) / kWidest, int64_t{1}) * kWidest;
   for (int64_t columns = best - kWidest; columns > 0; columns -= kWidest) {
@@ -36,8 +37,8 @@ void GemmOnce(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, cons
   // up at a time, so that the sums are the same.
   constexpr int64_t kMostRows = 1024;
   const int64_t strassen_depth = StrassenDepth(m, n, k, strassen, threads);
-  const int64_t pieces = (k + kMostRows - 1) / kMostRows;
-  const int64_t plain = ((k + pieces - 1) / pieces + 7) / 8 * 8;
+  const int64_t pieces = DivideUp(k, kMostRows);
+  const int64_t plain = RoundUp(DivideUp(k, pieces), 8);
   const int64_t depth = col_stride != 1 ? k : strassen_depth > 0 ? strassen_depth : plain;
   const int64_t columns = ColumnsAtOnce(std::min(k, depth), n, threads.count());
   const Threads alone(1);
@@ -68,7 +69,7 @@ void GemmOnce(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, cons
       Gemm(m, a + k0, lda, packed, c + first, ldc, e, packers);
     }
   };
-  const int64_t parts = (n + columns - 1) / columns;
+  const int64_t parts = DivideUp(n, columns);
   threads.ParallelFor(parts, 1, [&](int64_t begin, int64_t end) {
     const auto memory = OnceMemory(PackedBytes(std::min(k, depth), columns));
     for (int64_t part = begin; part < end; ++part) {

@@ -10,6 +10,7 @@
 
 #include "kernels/gemm/scratch.h"
 #include "kernels/targets.h"
+#include "kernels/testing.h"
 
 namespace slipway::kernels {
 namespace {
@@ -21,45 +22,6 @@ struct Shape {
 std::string Describe(const Shape& s, const std::string& what) {
   return what + " m=" + std::to_string(s.m) + " n=" + std::to_string(s.n) + " k=" + std::to_string(s.k) + " on " +
          IsaName();
-}
-
-/// Numbers in [-1, 1], the same on every run.
-std::vector<float> Numbers(int64_t count, uint32_t seed) {
-  std::vector<float> v(count);
-  for (float& x : v) {
-    seed = seed * 1664525 + 1013904223;
-    x = static_cast<float>(seed >> 8) * 0x1p-23f - 1;
-  }
-  return v;
-}
-
-double Activate(const Epilogue& e, double x) {
-  const auto clip = [](double v, double low, double high) { return v < low ? low : v > high ? high : v; };
-  switch (e.activation) {
-    case Activation::kNone:
-      return x;
-    case Activation::kRelu:
-      return x > 0 ? x : 0;
-    case Activation::kClip:
-      return clip(x, e.alpha, e.beta);
-    case Activation::kLeakyRelu:
-      return x < 0 ? e.alpha * x : x;
-    case Activation::kGelu:
-      return 0.5 * x * std::erfc(-x * M_SQRT1_2);
-    case Activation::kGeluTanh:
-      return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
-    case Activation::kSilu:
-      return x / (1 + std::exp(-x));
-    case Activation::kSigmoid:
-      return 1 / (1 + std::exp(-x));
-    case Activation::kTanh:
-      return std::tanh(x);
-    case Activation::kHardSwish:
-      return x * clip(x / 6 + 0.5, 0, 1);
-    case Activation::kHardSigmoid:
-      return clip(e.alpha * x + e.beta, 0, 1);
-  }
-  return x;
 }
 
 /// What a product of the given operands must give, and how far off each element may be: the rounding of k products in
