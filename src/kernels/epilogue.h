@@ -19,7 +19,7 @@ enum class Activation : uint8_t {
   kHardSigmoid,  ///< clip(alpha x + beta, 0, 1)
 };
 
-/// y = activation(scale * xy + bias[column] + residual[row, column])
+/// y = activation(scale * scales[column] * xy + bias[column] + residual[row, column])
 struct Epilogue {
   float scale = 1;
   const float* bias = nullptr;      ///< one a column; null: none
@@ -28,6 +28,16 @@ struct Epilogue {
   Activation activation = Activation::kNone;
   float alpha = 0;
   float beta = 0;
+  const float* scales = nullptr;  ///< one a column; null: none. Of matrix products alone
+
+  /// What is done to the columns from `column` on.
+  Epilogue From(int64_t column) const {
+    Epilogue e = *this;
+    if (bias != nullptr) e.bias += column;
+    if (residual != nullptr) e.residual += column;
+    if (scales != nullptr) e.scales += column;
+    return e;
+  }
 };
 
 }  // namespace slipway::kernels

@@ -182,8 +182,8 @@ struct MatMul {
 extern const OpDef kMatMul =
     Define<MatMul>({.name = "MatMul", .since = 13, .min_inputs = 2, .max_inputs = 2, .types = kProductTypes});
 
-/// Y = activation(scale * A B + bias + residual); A and B as in MatMul, bias [N], residual of Y's shape. What is not
-/// float has neither bias nor residual nor activation.
+/// Y = activation(scale * scales * A B + bias + residual); A and B as in MatMul, bias [N], residual of Y's shape,
+/// scales [N]. What is not float has none of them, and no activation.
 struct FusedMatMul {
   MatrixProduct product;
   kernels::Epilogue epilogue;
@@ -197,10 +197,12 @@ struct FusedMatMul {
   }
   void Infer(InferContext& c) const {
     SymbolicShape out = product.Infer(c);
-    if (c.Has(2)) c.ExpectRank(2, 1, 1);
+    for (const int i : {2, 4}) {
+      if (c.Has(i)) c.ExpectRank(i, 1, 1);
+    }
     if (out.has_rank() && out.rank() > 0) CheckExtras(c, out);
-    if (c.Elem(0) == DType::kDouble && (c.Has(2) || c.Has(3) || epilogue.activation != kernels::Activation::kNone))
-      c.Fail("{} is double, but only float and its halves have bias, residual and activation.", c.InputName(0));
+    if (c.Elem(0) == DType::kDouble && (c.num_inputs() > 2 || epilogue.activation != kernels::Activation::kNone))
+      c.Fail("{} is double, but only float and its halves have bias, residual, scales and activation.", c.InputName(0));
     c.Out(0, c.Elem(0), std::move(out));
   }
   bool Prepack(int input, const InferContext& c, const kernels::Packing& packing) {
@@ -216,13 +218,15 @@ struct FusedMatMul {
     kernels::Epilogue e = epilogue;
     if (c.Has(2)) e.bias = c.In(2).data<float>();
     if (c.Has(3)) e.residual = c.In(3).data<float>();
+    if (c.Has(4)) e.scales = c.In(4).data<float>();
     product.RunFloat(c, c.In(0), c.In(1), c.Out(0), e);
   }
 
  private:
   static void CheckExtras(const InferContext& c, const SymbolicShape& out) {
-    if (c.Has(2) && c.HasRank(2) && c.Shape(2)[0].Differs(out[out.rank() - 1])) {
-      c.Fail("{} has shape {}, but the product has shape {}.", c.InputName(2), c.Shape(2).ToString(), out.ToString());
+    for (const int i : {2, 4}) {
+      if (c.Has(i) && c.HasRank(i) && c.Shape(i)[0].Differs(out[out.rank() - 1]))
+        c.Fail("{} has shape {}, but the product has shape {}.", c.InputName(i), c.Shape(i).ToString(), out.ToString());
     }
     if (!c.Has(3) || !c.HasRank(3)) return;
     bool same = c.Shape(3).rank() == out.rank();
@@ -232,6 +236,6 @@ struct FusedMatMul {
   }
 };
 extern const OpDef kSlipwayFusedMatMul = Define<FusedMatMul>(
-    {.name = "FusedMatMul", .domain = kSlipwayDomain, .min_inputs = 2, .max_inputs = 4, .types = kFloatTypes});
+    {.name = "FusedMatMul", .domain = kSlipwayDomain, .min_inputs = 2, .max_inputs = 5, .types = kFloatTypes});
 
 }  // namespace slipway

@@ -80,14 +80,16 @@ TEST(FusedMatMul, TransposesAndEpilogue) {
         const Shape matrix = tb ? Shape{4, 5} : Shape{5, 4};
         const Tensor b = Ramp<float>(one_b ? matrix : Shape{3, matrix[0], matrix[1]}, 2);
         const Tensor bias = Ramp<float>({4}), residual = Ramp<float>({3, 2, 4}, 4);
+        const Tensor scales = Ramp<float>({4}, -1);
         const Tensor y = RunOp1({"FusedMatMul",
-                                 {a, b, bias, residual},
+                                 {a, b, bias, residual, scales},
                                  {{"transA", ta}, {"transB", tb}, {"scale", 0.5f}, {"activation", std::string("Relu")}},
                                  1,
                                  "ai.slipway"});
         std::vector<double> want = Product(a, b, 3, 2, 4, 5, ta, tb, false, one_b);
         for (size_t i = 0; i < want.size(); ++i) {
-          want[i] = std::max(0.0, 0.5 * want[i] + bias.data<float>()[i % 4] + residual.data<float>()[i]);
+          want[i] = std::max(
+              0.0, 0.5 * scales.data<float>()[i % 4] * want[i] + bias.data<float>()[i % 4] + residual.data<float>()[i]);
         }
         EXPECT_THAT(ToVector<float>(y), ElementsAreArray(want)) << ta << tb << one_b;
       }

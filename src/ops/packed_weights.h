@@ -112,8 +112,7 @@ class SideBySide {
     for (const PlainMatrix& b : matrices_) {
       kernels::GemmOnce(m, b.n, b.k, a, b.k, b.data, b.row_stride, b.col_stride, y, n_, e, threads, strassen);
       y += b.n;
-      if (e.bias) e.bias += b.n;
-      if (e.residual) e.residual += b.n;
+      e = e.From(b.n);
     }
   }
 

@@ -1,12 +1,14 @@
 #include "passes/epilogue.h"
 
+#include <algorithm>
+
 #include "passes/queries.h"
 
 namespace slipway {
 
 std::vector<ValueId> OpenProducer::Inputs() const {
   std::vector<ValueId> inputs = node->inputs;
-  inputs.resize(residual_input() + 1, kNone);
+  inputs.resize(std::max(inputs.size(), residual_input() + 1), kNone);
   return inputs;
 }
 

@@ -18,6 +18,7 @@ inline constexpr std::string_view kFusedMatMulInteger = "FusedMatMulInteger";
 /// stored. The plain ONNX operators and Slipway's fused ones look the same here.
 struct OpenProducer {
   enum class Kind : uint8_t { kConv, kMatMul, kConvInteger, kMatMulInteger };
+  static constexpr size_t kScalesInput = 4;  // of matrix products, one a column
   const Node* node;
   Kind kind;
 
@@ -40,7 +41,8 @@ struct OpenProducer {
   size_t residual_input() const { return bias_input() + 1; }
   ValueId bias() const { return node->input(bias_input()); }
   ValueId residual() const { return node->input(residual_input()); }
-  /// The node's inputs as the fused operator has them, down to the residual.
+  ValueId scales() const { return kind == Kind::kMatMul ? node->input(kScalesInput) : kNone; }
+  /// The node's inputs as the fused operator has them, down to the residual at least.
   std::vector<ValueId> Inputs() const;
 };
 

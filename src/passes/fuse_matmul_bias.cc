@@ -7,23 +7,16 @@
 namespace slipway {
 namespace {
 
-/// Times `factor`, as a vector of n elements; a single one is repeated.
-std::optional<Tensor> BiasTensor(const Tensor& t, int64_t n, float factor) {
-  const bool one = t.size() == 1;
-  if (!one && (t.size() != n || t.shape().Back(0) != n)) return std::nullopt;
-  Tensor out(DType::kFloat, {n});
-  for (int64_t i = 0; i < n; ++i) out.data<float>()[i] = factor * t.data<float>()[one ? 0 : i];
-  return out;
-}
-
 /// `v`, times `factor`, as a vector along the last axis of `like`; nothing where it is no such thing.
 std::optional<ValueId> AsBias(const Graph& graph, Patch& patch, ValueId v, ValueId like, float factor) {
   if (!HasRank(graph, like) || !HasRank(graph, v) || Rank(graph, v) > Rank(graph, like)) return std::nullopt;
   const Dim& last = ShapeOf(graph, like).dims().back();
   if (const Tensor* t = FloatConstant(graph, v); t && last.is_const()) {
     if (Rank(graph, v) == 1 && t->size() == last.value() && factor == 1) return v;
-    const auto bias = BiasTensor(*t, last.value(), factor);
-    return bias ? std::optional(patch.Constant(*bias, graph.value(v).name)) : std::nullopt;
+    auto bias = ConstantRow(graph, v, like);
+    if (!bias) return std::nullopt;
+    for (int64_t i = 0; i < bias->size(); ++i) bias->data<float>()[i] *= factor;
+    return patch.Constant(*bias, graph.value(v).name);
   }
   if (factor == 1 && Rank(graph, v) == 1 && ShapeOf(graph, v)[0] == last) return v;
   return std::nullopt;

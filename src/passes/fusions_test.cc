@@ -317,6 +317,35 @@ TEST(Fusions, IntoMatMul) {
              b.Output(b.Add("Relu", {b.Add("Add", {x, y})}));
            },
            {"FusedMatMul"}},
+          {"a scaled layer: bias, row, residual",
+           [](GraphBuilder& b) {
+             const ValueId x = b.Input("x", {kBatch, 3, 8});
+             const ValueId y = b.Add("Add", {b.Add("MatMul", {x, Weights(b, {8, 8})}), Weights(b, {8})});
+             b.Output(b.Add("Add", {x, b.Add("Mul", {Weights(b, {1, 8}), y})}));
+           },
+           {"FusedMatMul"}},
+          {"twice scaled, without a bias, then one, and Relu",
+           [](GraphBuilder& b) {
+             const ValueId y = b.Add("MatMul", {b.Input("x", {kBatch, 3, 8}), Weights(b, {8, 4})});
+             const ValueId scaled = b.Add("Mul", {b.Add("Mul", {y, Weights(b, {4})}), b.Scalar(0.5f)});
+             b.Output(b.Add("Relu", {b.Add("Add", {scaled, Weights(b, {4})})}));
+           },
+           {"FusedMatMul"}},
+          {"a scale that makes the result larger, or differs from row to row, stays",
+           [](GraphBuilder& b) {
+             const ValueId y = b.Add("MatMul", {b.Input("x", {1, 8}), Weights(b, {8, 4})});
+             b.Output(b.Add("Mul", {y, Weights(b, {3, 4})}));
+             const ValueId z = b.Add("MatMul", {b.Input("z", {3, 8}), Weights(b, {8, 4})});
+             b.Output(b.Add("Mul", {z, Weights(b, {3, 1})}));
+           },
+           {"MatMul", "Mul", "MatMul", "Mul"}},
+          {"what comes after a residual is not the product's",
+           [](GraphBuilder& b) {
+             const ValueId x = b.Input("x", {kBatch, 3, 8});
+             const ValueId sum = b.Add("Add", {x, b.Add("MatMul", {x, Weights(b, {8, 8})})});
+             b.Output(b.Add("Mul", {sum, Weights(b, {8})}));
+           },
+           {"FusedMatMul", "Mul"}},
           {"Gemm with alpha, beta and transB",
            [](GraphBuilder& b) {
              b.Output(b.Add("Gemm", {b.Input("x", {kBatch, 8}), Weights(b, {4, 8}), Weights(b, {1, 4})},

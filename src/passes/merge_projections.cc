@@ -56,6 +56,7 @@ std::optional<Columns> CopiedFrom(const Graph& graph, ValueId v) {
 const Node* Projection(const Graph& graph, ValueId v) {
   const auto producer = FindOpenProducer(graph, v);
   if (!producer || producer->kind != OpenProducer::Kind::kMatMul || producer->residual() != kNone) return nullptr;
+  if (producer->scales() != kNone) return nullptr;
   const Node& n = *producer->node;
   const Tensor* b = graph.Constant(n.input(1));
   const bool bias_known = producer->bias() == kNone || FloatConstant(graph, producer->bias());

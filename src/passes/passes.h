@@ -23,7 +23,7 @@ Rule HoistSelection;
 Rule FuseAttention, FoldHeadTransposes;
 Rule FuseGelu, FuseSwish, FuseLayerNorm, FuseRmsNorm;
 Rule FoldPad;
-Rule FuseConvBatchNorm, FuseConvBias, FuseMatMulTranspose, FuseMatMulBias, FuseMatMulReshape;
+Rule FuseConvBatchNorm, FuseConvBias, FuseMatMulTranspose, FuseMatMulBias, FuseMatMulScale, FuseMatMulReshape;
 Rule FuseMatMulInteger, FuseDequantize;
 Rule FuseResidual, FuseActivation, FuseSkipLayerNorm;
 Sweep ChannelsLast;

@@ -42,6 +42,7 @@ constexpr Pass kPipeline[] = {
     {.name = "FuseMatMulInteger", .level = 2, .rule = FuseMatMulInteger},
     {.name = "FuseMatMulTranspose", .level = 2, .rule = FuseMatMulTranspose},
     {.name = "FuseMatMulBias", .level = 2, .rule = FuseMatMulBias},
+    {.name = "FuseMatMulScale", .level = 2, .rule = FuseMatMulScale},
     {.name = "FuseMatMulReshape", .level = 2, .rule = FuseMatMulReshape},
     // A residual is added before the activation.
     {.name = "FuseResidual", .level = 2, .rule = FuseResidual},

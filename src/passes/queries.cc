@@ -35,6 +35,19 @@ const Tensor* FloatConstant(const Graph& graph, ValueId v) {
   return t && t->dtype() == DType::kFloat && t->raw() ? t : nullptr;
 }
 
+std::optional<Tensor> ConstantRow(const Graph& graph, ValueId v, ValueId like) {
+  const Tensor* t = FloatConstant(graph, v);
+  if (t == nullptr || !HasRank(graph, like) || t->shape().rank() > Rank(graph, like)) return std::nullopt;
+  const Dim& last = ShapeOf(graph, like).dims().back();
+  if (!last.is_const()) return std::nullopt;
+  const int64_t n = last.value();
+  const bool one = t->size() == 1;
+  if (!one && (t->size() != n || t->shape().Back(0) != n)) return std::nullopt;
+  Tensor out(DType::kFloat, {n});
+  for (int64_t i = 0; i < n; ++i) out.data<float>()[i] = t->data<float>()[one ? 0 : i];
+  return out;
+}
+
 std::optional<double> UniformConstant(const Graph& graph, ValueId v) {
   const Tensor* t = graph.Constant(v);
   if (!t || !t->raw() || t->size() == 0) return std::nullopt;

@@ -23,6 +23,9 @@ std::optional<std::vector<int64_t>> IntsConstant(const Graph& graph, ValueId v);
 /// The float constant's tensor, or null where the value is something else, or its data is not at hand.
 const Tensor* FloatConstant(const Graph& graph, ValueId v);
 
+/// A float constant that is a row along the last axis of `like`, or one number, as a vector of that length.
+std::optional<Tensor> ConstantRow(const Graph& graph, ValueId v, ValueId like);
+
 /// The only element that a constant has anywhere, as ScalarConstant but for any number of elements of any type but
 /// strings.
 std::optional<double> UniformConstant(const Graph& graph, ValueId v);

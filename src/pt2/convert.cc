@@ -15,9 +15,10 @@ namespace slipway::pt2 {
 namespace {
 
 /// Passes whose results only Slipway knows, or that undo what the converter chose.
-const std::vector<std::string> kLeftOut = {
-    "FuseMatMulTranspose", "FuseMatMulBias",     "FuseMatMulReshape", "FuseResidual",  "FuseActivation",
-    "FuseSkipLayerNorm",   "FoldHeadTransposes", "FuseConvBias",      "FuseAttention", "MergeProjections"};
+const std::vector<std::string> kLeftOut = {"FuseMatMulTranspose", "FuseMatMulBias",     "FuseMatMulScale",
+                                           "FuseMatMulReshape",   "FuseResidual",       "FuseActivation",
+                                           "FuseSkipLayerNorm",   "FoldHeadTransposes", "FuseConvBias",
+                                           "FuseAttention",       "MergeProjections"};
 
 class Watch {
  public:

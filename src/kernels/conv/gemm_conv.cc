@@ -147,9 +147,7 @@ class GemmConv : public ConvKernel {
       return Gemm(m, ScaledRows(x.data, x.scale, s.h * s.w, a_.c), packed_[0], y, a_.oc, epilogue, threads);
     }
     for (int64_t g = 0; g < groups_; ++g) {
-      Epilogue e = epilogue;
-      if (e.bias != nullptr) e.bias += g * oc_;
-      if (e.residual != nullptr) e.residual += g * oc_;
+      const Epilogue e = epilogue.From(g * oc_);
       if (IsPointwise(a_, s)) {
         Gemm(m, x.data + g * c_, a_.c, packed_[static_cast<size_t>(g)], y + g * oc_, a_.oc, e, threads);
       } else {
@@ -175,9 +173,7 @@ class GemmConv : public ConvKernel {
         const int64_t count = std::min(columns, a.oc - first);
         auto* packed = reinterpret_cast<float*>(panels.get());
         conv.PackColumns(weights, 0, 1, first, count, reinterpret_cast<float*>(dense.get()), packed);
-        Epilogue e = epilogue;
-        if (e.bias != nullptr) e.bias += first;
-        if (e.residual != nullptr) e.residual += first;
+        const Epilogue e = epilogue.From(first);
         const PackedMatrix b{.k = k, .n = count, .data = packed, .strassen = kStrassen};
         if (x.scale != nullptr) {
           Gemm(m, ScaledRows(x.data, x.scale, s.h * s.w, a.c), b, y + first, a.oc, e, alone);

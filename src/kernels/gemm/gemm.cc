@@ -21,9 +21,12 @@ namespace slipway::kernels {
 namespace HWY_NAMESPACE {
 
 // A panel's block of B, kBlockK x kPanelWidth, stays in the L2 cache while the rows of A pass over it; a block of A, at
-// most kBlockA floats, stays there while the panels of B pass over that.
+// most kBlockA floats, stays there while the panels of B pass over that. An eighth of the cache leaves room for the
+// block's part of C, whose lines then go to memory near one another.
 constexpr int64_t kBlockK = 1024;
-constexpr int64_t kBlockA = 128 * 1024;
+constexpr int64_t kBlockA = 32 * 1024;
+// A left-hand matrix of more floats is no longer in the L2 cache since it was made, and is fetched tile by tile.
+constexpr int64_t kFarA = 64 * 1024;
 // Under this many multiply-adds sharing the work costs more than it saves. One row is bound by the reading of B
 // instead, and counts as two.
 constexpr int64_t kParallelWork = 256 * 1024;
@@ -45,7 +48,7 @@ Blocking ChooseBlocking(const GemmJob& job, int threads) {
   const int64_t k = std::max<int64_t>(1, job.b.k);
   s.panels = DivideUp(job.b.n, kPanelWidth);
   // Few rows leave room for more of k, up to not cutting it at all.
-  const int64_t max_k = std::max(kBlockK, kBlockA / 4 / job.m);
+  const int64_t max_k = std::max(kBlockK, kBlockA / job.m);
   s.block_k = job.segments > 1 ? k : RoundUp(DivideUp(k, DivideUp(k, max_k)), 8);
   const int64_t max_m = std::max<int64_t>(kTileRows, kBlockA / std::min(s.block_k, k));
   s.blocks_m = DivideUp(job.m, max_m);
@@ -130,12 +133,20 @@ void RunBlock(const GemmJob& job, const Blocking& s, int64_t row, int64_t rows, 
       // A thread's next task is most often the next panel.
       const float* other = b.next != nullptr ? b.next : t.b;
       t.prefetch = reinterpret_cast<const char*>(p + 1 < s.panels && job.packed ? t.b + b.k * t.ldb : other);
-      const int64_t prefetch_bytes = columns * t.ldb * sizeof(float) / tiles;
+      int64_t prefetch_bytes = columns * t.ldb * sizeof(float) / tiles;
       t.prefetch_step = DivideUp(t.ldb * sizeof(float), tiles);
-      t.bias = job.epilogue->bias == nullptr ? nullptr : job.epilogue->bias + col;
+      // The first panel's tiles fetch the next tile's rows instead, where those lie side by side.
+      if (p == panel && !s.copy_a && t.lda == columns && job.m * columns > kFarA) {
+        t.prefetch_step = rows / tiles * sizeof(float);
+        prefetch_bytes = columns * t.prefetch_step;
+        t.prefetch = reinterpret_cast<const char*>(a) + prefetch_bytes;
+      }
+      const Epilogue e = job.epilogue->From(col);
+      t.bias = e.bias;
+      t.scales = e.scales;
       t.a = a;
       t.c = job.c + row * job.ldc + col;
-      t.residual = residual == nullptr ? nullptr : residual + row * residual_stride + col;
+      t.residual = residual == nullptr ? nullptr : e.residual + row * residual_stride;
       for (int64_t i = 0; i < tiles; ++i) {
         // Rows are shared out evenly, so that no tile is left with one or two.
         const int64_t tile_rows = rows / tiles + (i < rows % tiles ? 1 : 0);
@@ -184,6 +195,7 @@ void MultiplyRow(const GemmJob& job, int64_t begin, int64_t end) {
       for (int64_t col = 0; col < count; col += kLanes) {
         const int left = static_cast<int>(std::min<int64_t>(kLanes, count - col));
         FloatVec y = hn::Mul(hn::Load(d, sums + col), hn::Set(d, e.scale));
+        if (e.scales != nullptr) y = hn::Mul(y, LoadColumns(e.scales + begin + col, 0, left));
         if (e.bias != nullptr) y = hn::Add(y, LoadColumns(e.bias + begin + col, 0, left));
         if (e.residual != nullptr) y = hn::Add(y, LoadColumns(e.residual + begin + col, 0, left));
         StoreColumns(activate(d, y), job.c + begin + col, 0, left);
@@ -194,9 +206,7 @@ void MultiplyRow(const GemmJob& job, int64_t begin, int64_t end) {
 
 /// Columns of the product from `begin` on.
 GemmJob ColumnsFrom(GemmJob job, int64_t begin, Epilogue& epilogue) {
-  epilogue = *job.epilogue;
-  if (epilogue.bias != nullptr) epilogue.bias += begin;
-  if (epilogue.residual != nullptr) epilogue.residual += begin;
+  epilogue = job.epilogue->From(begin);
   job.epilogue = &epilogue;
   job.c += begin;
   job.b.data += job.packed ? begin * job.b.k : begin * job.b_col_stride;

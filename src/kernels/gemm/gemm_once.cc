@@ -56,14 +56,11 @@ void GemmOnce(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, cons
       PackedMatrix packed =
           PackMatrix(from, rows, count, row_stride, col_stride, reinterpret_cast<float*>(memory), packers);
       packed.strassen = strassen_depth > 0;
-      Epilogue e = epilogue;
+      Epilogue e = epilogue.From(first);
       if (k0 > 0) {
         e.bias = nullptr;
         e.residual = c + first;
         e.residual_stride = ldc;
-      } else {
-        if (e.bias != nullptr) e.bias += first;
-        if (e.residual != nullptr) e.residual += first;
       }
       if (k0 + rows < k) e.activation = Activation::kNone;
       Gemm(m, a + k0, lda, packed, c + first, ldc, e, packers);

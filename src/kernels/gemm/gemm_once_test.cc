@@ -21,9 +21,10 @@ void Check(const Case& s, bool transposed, const Epilogue& with, int count) {
   const Threads threads(count);
   const int64_t lda = s.k + 3, ldc = s.n + 5, row_stride = transposed ? 1 : s.n, col_stride = transposed ? s.k : 1;
   const std::vector<float> a = Numbers(s.m * lda, 1), b = Numbers(s.k * s.n, 2), bias = Numbers(s.n, 3);
-  const std::vector<float> residual = Numbers(s.m * ldc, 4);
+  const std::vector<float> residual = Numbers(s.m * ldc, 4), scales = Numbers(s.n, 5);
   Epilogue e = with;
   e.bias = bias.data();
+  e.scales = scales.data();
   e.residual = residual.data();
   e.residual_stride = ldc;
   Scratch memory;

@@ -41,8 +41,9 @@ Expected PlainGemm(const Shape& s, const float* a, int64_t lda, const float* b, 
         sum += product;
         size += std::abs(product);
       }
-      sum *= e.scale;
-      size *= std::abs(e.scale);
+      const double scale = double{e.scale} * (e.scales != nullptr ? e.scales[j] : 1);
+      sum *= scale;
+      size *= std::abs(scale);
       for (const float* add : {e.bias != nullptr ? e.bias + j : nullptr,
                                e.residual != nullptr ? e.residual + i * e.residual_stride + j : nullptr}) {
         if (add != nullptr) sum += *add, size += std::abs(*add);
@@ -107,7 +108,9 @@ void Check(const Shape& s, How how, Epilogue e, bool alias, int thread_count) {
   // Exactly as long as the matrix needs, so that a sanitizer sees a store past the end.
   std::vector<float> c((s.m - 1) * ldc + s.n, kUntouched);
   const std::vector<float> other = Numbers(c.size(), 4);
+  const std::vector<float> scales = Numbers(s.n, 5);
   if (e.bias != nullptr) e.bias = bias.data();
+  if (e.scales != nullptr) e.scales = scales.data();
   if (e.residual != nullptr) e.residual = other.data(), e.residual_stride = ldc;
   const Expected want = PlainGemm(s, a.data(), lda, b.data(), row_stride, col_stride, e);
   if (e.residual != nullptr && alias) {
@@ -185,6 +188,9 @@ TEST(Gemm, EpiloguesWithAndWithoutAliasing) {
                                .beta = 0.5f};
               Check(s, How::kPacked, e, false, 2);
               if (residual) Check(s, How::kSource, e, true, 2);
+              Epilogue scaled = e;
+              scaled.scales = &kPresent;
+              Check(s, How::kUnpacked, scaled, residual, 2);
             }
           }
         }
@@ -200,7 +206,11 @@ TEST(Gemm, LargeProducts) {
       const std::vector<float> a = Numbers(s.m * s.k, 1), b = Numbers(s.k * s.n, 2), bias = Numbers(s.n, 3);
       const std::vector<float> other = Numbers(s.m * s.n, 4);
       Epilogue e{.scale = 0.6f, .bias = bias.data()};
-      if (all) e.residual = other.data(), e.residual_stride = s.n, e.activation = Activation::kGelu;
+      const std::vector<float> scales = Numbers(s.n, 5);
+      if (all) {
+        e.residual = other.data(), e.residual_stride = s.n, e.activation = Activation::kGelu;
+        e.scales = scales.data();
+      }
       const Expected want = PlainGemm(s, a.data(), s.k, b.data(), s.n, 1, e);
       ForEachTarget([&] {
         ColumnNotes notes(s.k, s.n);

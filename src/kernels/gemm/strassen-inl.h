@@ -235,6 +235,7 @@ void MultiplyPlain(const StrassenBlock& s, int64_t row, int64_t rows, int64_t co
       t.prefetch = reinterpret_cast<const char*>(t.b);
       t.c = job.c + row * job.ldc + at;
       t.bias = e.bias == nullptr ? nullptr : e.bias + at;
+      t.scales = e.scales == nullptr ? nullptr : e.scales + at;
       t.residual = e.residual == nullptr ? nullptr : e.residual + row * e.residual_stride + at;
       ChooseTile(static_cast<int>(tile_rows), kTileCols)(t);
     }
@@ -288,6 +289,7 @@ void MultiplyPair(const StrassenBlock& s, int64_t col, const float* const (&pane
         const int64_t at = col + (quarter == k12 || quarter == k22 ? kPanelWidth : 0);
         Share& share = shares[j];
         share.c = job.c + at_row * job.ldc + at;
+        share.scales = e.scales == nullptr ? nullptr : e.scales + at;
         share.bias = first && e.bias != nullptr ? e.bias + at : nullptr;
         share.add_stride = first ? e.residual_stride : job.ldc;
         share.add = !first ? share.c : e.residual == nullptr ? nullptr : e.residual + at_row * share.add_stride + at;

@@ -27,11 +27,13 @@ constexpr int kTileRows = 12;
 constexpr int kTileRows = 6;
 #endif
 
-/// A place of C that has a share in a tile's sums (strassen-inl.h): c = activation(bias + add + sums), or - sums.
+/// A place of C that has a share in a tile's sums (strassen-inl.h): c = activation(bias + add + scales * sums), or
+/// - scales * sums.
 struct Share {
   float* c;
-  const float* bias;  ///< or null
-  const float* add;   ///< C itself, or the residual where this is the first share, or null
+  const float* scales;  ///< or null
+  const float* bias;    ///< or null
+  const float* add;     ///< C itself, or the residual where this is the first share, or null
   int64_t add_stride;
   bool minus;  ///< without a bias
   bool activate;
@@ -57,8 +59,9 @@ struct Tile {
   bool last;              ///< activation comes in here
   const float* bias;      ///< at the tile's first column, or null
   const float* residual;  ///< at the tile's first element, or null
+  const float* scales;    ///< at the tile's first column, or null
   const Epilogue* epilogue;
-  const Share* shares;  ///< of a shared tile, instead of first, last, bias and residual
+  const Share* shares;  ///< of a shared tile, instead of first, last, bias, residual and scales
   int share_count;
 };
 
@@ -76,14 +79,26 @@ HWY_NOINLINE void ActivateTile(const Epilogue& epilogue, float* c, int64_t ldc, 
   });
 }
 
+/// The scale of all columns times those of the n there are, if there are any.
+template <int kCols>
+HWY_INLINE void LoadScales(float scale, const float* scales, int n, FloatVec (&out)[kCols]) {
+  const FloatTag d;
+  SLIPWAY_UNROLL
+  for (int j = 0; j < kCols; ++j) {
+    out[j] = hn::Set(d, scale);
+    if (scales != nullptr) out[j] = hn::Mul(out[j], LoadColumns(scales, j * kLanes, n));
+  }
+}
+
 template <int kRows, int kCols>
-HWY_INLINE void ScaleTile(const Epilogue& epilogue, FloatVec (&acc)[kRows][kCols]) {
-  if (epilogue.scale == 1.0f) return;
-  const FloatVec scale = hn::Set(FloatTag(), epilogue.scale);
+HWY_INLINE void ScaleTile(const Tile& t, int n, FloatVec (&acc)[kRows][kCols]) {
+  if (t.epilogue->scale == 1.0f && t.scales == nullptr) return;
+  FloatVec scales[kCols];
+  LoadScales(t.epilogue->scale, t.scales, n, scales);
   SLIPWAY_UNROLL
   for (int r = 0; r < kRows; ++r) {
     SLIPWAY_UNROLL
-    for (int j = 0; j < kCols; ++j) acc[r][j] = hn::Mul(acc[r][j], scale);
+    for (int j = 0; j < kCols; ++j) acc[r][j] = hn::Mul(acc[r][j], scales[j]);
   }
 }
 
@@ -92,7 +107,7 @@ template <int kRows, int kCols, bool kWhole>
 HWY_INLINE void FinishTile(const Tile& t, FloatVec (&acc)[kRows][kCols]) {
   const FloatTag d;
   const int n = kWhole ? kCols * kLanes : t.n;
-  ScaleTile(*t.epilogue, acc);
+  ScaleTile(t, n, acc);
   if (t.first && t.bias != nullptr) {
     FloatVec bias[kCols];
     SLIPWAY_UNROLL
@@ -131,10 +146,19 @@ HWY_INLINE void FinishTile(const Tile& t, FloatVec (&acc)[kRows][kCols]) {
   if (activation > Activation::kClip) ActivateTile(*t.epilogue, t.c, t.ldc, kRows, t.n);
 }
 
-/// Takes the sums of a tile to one place.
-template <int kRows, int kCols>
+/// Takes the sums of a tile to one place. kScaled: they are scaled, which takes an instruction more for each.
+template <bool kScaled, int kRows, int kCols>
 HWY_INLINE void AddShare(const Tile& t, const Share& share, const FloatVec (&acc)[kRows][kCols]) {
   const FloatTag d;
+  FloatVec scales[kCols];
+  if constexpr (kScaled) LoadScales(t.epilogue->scale, share.scales, kCols * kLanes, scales);
+  const auto sum = [&](int r, int j) HWY_ATTR {
+    if constexpr (kScaled) {
+      return hn::Mul(acc[r][j], scales[j]);
+    } else {
+      return acc[r][j];
+    }
+  };
   const auto add = [&](int r, int j) HWY_ATTR { return hn::LoadU(d, share.add + r * share.add_stride + j * kLanes); };
   const auto store = [&](const auto& value) HWY_ATTR {
     SLIPWAY_UNROLL
@@ -144,17 +168,17 @@ HWY_INLINE void AddShare(const Tile& t, const Share& share, const FloatVec (&acc
     }
   };
   if (share.minus) {
-    store([&](int r, int j) HWY_ATTR { return hn::Sub(add(r, j), acc[r][j]); });
+    store([&](int r, int j) HWY_ATTR { return hn::Sub(add(r, j), sum(r, j)); });
   } else if (share.bias == nullptr && share.add != nullptr) {
-    store([&](int r, int j) HWY_ATTR { return hn::Add(add(r, j), acc[r][j]); });
+    store([&](int r, int j) HWY_ATTR { return hn::Add(add(r, j), sum(r, j)); });
   } else {
     FloatVec bias[kCols];
     for (int j = 0; j < kCols; ++j)
       bias[j] = share.bias == nullptr ? hn::Zero(d) : hn::LoadU(d, share.bias + j * kLanes);
     if (share.add == nullptr) {
-      store([&](int r, int j) HWY_ATTR { return hn::Add(bias[j], acc[r][j]); });
+      store([&](int r, int j) HWY_ATTR { return hn::Add(bias[j], sum(r, j)); });
     } else {
-      store([&](int r, int j) HWY_ATTR { return hn::Add(hn::Add(add(r, j), bias[j]), acc[r][j]); });
+      store([&](int r, int j) HWY_ATTR { return hn::Add(hn::Add(add(r, j), bias[j]), sum(r, j)); });
     }
   }
   if (share.activate) ActivateTile(*t.epilogue, share.c, t.ldc, kRows, kCols * kLanes);
@@ -267,8 +291,11 @@ HWY_NOINLINE void RunTile(const Tile& t) {
     }
   }
   if constexpr (kShared) {
-    ScaleTile(*t.epilogue, acc[0]);
-    for (int i = 0; i < t.share_count; ++i) AddShare(t, t.shares[i], acc[0]);
+    if (HWY_LIKELY(t.epilogue->scale == 1.0f && t.epilogue->scales == nullptr)) {
+      for (int i = 0; i < t.share_count; ++i) AddShare<false>(t, t.shares[i], acc[0]);
+    } else {
+      for (int i = 0; i < t.share_count; ++i) AddShare<true>(t, t.shares[i], acc[0]);
+    }
   } else if (HWY_LIKELY(t.n == kCols * kLanes)) {
     FinishTile<kRows, kCols, true>(t, acc[0]);
   } else {
