@@ -34,7 +34,8 @@ Result FuseMatMulScale(const Graph& graph, NodeId id) {
       const bool first = inputs[i] == kNone;
       inputs[i] = patch.Constant(first ? *row : Product(*before, *row), is_bias ? "bias" : "scales");
     }
-    patch.Replace(mul.output(0), patch.Add(kFusedMatMul, std::move(inputs), producer->node->attributes, kSlipwayDomain));
+    patch.Replace(mul.output(0),
+                  patch.Add(kFusedMatMul, std::move(inputs), producer->node->attributes, kSlipwayDomain));
     return patch;
   }
   return kNoMatch;

@@ -15,7 +15,8 @@ namespace {
 
 /// Sums run side by side where a tile of few rows has too few of them to hide an instruction's latency.
 template <int kCols, int kRows>
-SLIPWAY_VNNI void RunTile(const uint8_t* a, int64_t lda, const int8_t* b, int64_t steps, int32_t* sums) {
+SLIPWAY_VNNI void RunTile(const uint8_t* a, int64_t lda, const int8_t* b, int64_t steps, const VnniFetch& fetch,
+                          int32_t* sums) {
   constexpr int kChains = kRows * kCols >= 6 ? 1 : kRows * kCols >= 3 ? 2 : 4;
   // Rows are addressed from one base in four, so that 12 of them take 5 registers.
   const uint8_t* base[(kRows + 3) / 4];
@@ -30,6 +31,9 @@ SLIPWAY_VNNI void RunTile(const uint8_t* a, int64_t lda, const int8_t* b, int64_
       for (int j = 0; j < kCols; ++j) acc[u][r][j] = _mm512_setzero_si512();
     }
   }
+  constexpr bool kStream = kRows <= 4;  // bound by the stream of B
+  const char* ahead = fetch.from;
+  const int64_t ahead_step = fetch.step;
   int64_t s = 0;
   for (; s + kChains <= steps; s += kChains) {
 #pragma GCC unroll 4
@@ -37,8 +41,13 @@ SLIPWAY_VNNI void RunTile(const uint8_t* a, int64_t lda, const int8_t* b, int64_
       __m512i bv[kCols];
 #pragma GCC unroll 2
       for (int j = 0; j < kCols; ++j) bv[j] = _mm512_loadu_si512(b + 64 * j);
-      if (kRows <= 4) _mm_prefetch(reinterpret_cast<const char*>(b) + 2048, _MM_HINT_T0);
-      if (kRows <= 4 && kCols > 1) _mm_prefetch(reinterpret_cast<const char*>(b) + 2048 + 64, _MM_HINT_T0);
+      if constexpr (kStream) {
+        for (int j = 0; j < kCols; ++j) _mm_prefetch(reinterpret_cast<const char*>(b) + 2048 + 64 * j, _MM_HINT_T0);
+      } else {
+        _mm_prefetch(ahead, _MM_HINT_T1);
+        if (ahead_step > 64) _mm_prefetch(ahead + 64, _MM_HINT_T1);
+        ahead += ahead_step;
+      }
       b += 128;
 #pragma GCC unroll 12
       for (int r = 0; r < kRows; ++r) {

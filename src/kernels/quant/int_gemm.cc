@@ -127,13 +127,18 @@ void RunPanels(const IntJob& job, const PreparedRows& a, int64_t row, int64_t ro
     const int64_t col = p * width;
     const int n = static_cast<int>(std::min<int64_t>(width, b.n - col));
     const void* data = static_cast<const char*>(b.data) + p * panel_bytes;
+    // A thread's next task is most often the next panel.
+    VnniFetch fetch{static_cast<const char*>(data), DivideUp(4 * width, tiles)};
+    if (col + width < b.n) fetch.from += panel_bytes;
     int64_t done = 0;
     for (int64_t i = 0; i < tiles; ++i) {
       // Rows are shared out evenly, so that no tile is left with one or two.
       const int tile_rows = static_cast<int>(rows / tiles + (i < rows % tiles ? 1 : 0));
       const uint8_t* from = a.data + done * a.stride;
       if (vnni) {
-        ChooseVnniTile(tile_rows, n > kVnniWidth / 2)(from, a.stride, static_cast<const int8_t*>(data), steps, sums);
+        const auto* panel_data = static_cast<const int8_t*>(data);
+        ChooseVnniTile(tile_rows, n > kVnniWidth / 2)(from, a.stride, panel_data, steps, fetch, sums);
+        fetch.from += panel_bytes / tiles;
       } else {
         ChoosePairTile(tile_rows, n > kLanes)(reinterpret_cast<const int16_t*>(from), a.stride / 2,
                                               static_cast<const int32_t*>(data), steps, sums);

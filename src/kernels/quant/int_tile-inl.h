@@ -117,19 +117,24 @@ HWY_INLINE void WidenRow(const uint8_t* row, int64_t k, int16_t* out) {
   for (int64_t i = 0; i < k; ++i) out[i] = row[i];
 }
 
-/// A tile's sums as they should be, row by row: store(row, first column, the number of columns from there on, sums).
-template <class Store>
+/// A tile's sums as they should be, a vector of columns after the other: columns(first column)(row, sums).
+template <class Columns>
 HWY_INLINE void ForEachVector(const IntJob& job, int64_t row, int rows, int64_t col, int n, const int32_t* sums,
-                              int width, const int32_t* row_sums, const Store& store) {
+                              int width, const int32_t* row_sums, const Columns& columns) {
   const IntTag d;
-  for (int r = 0; r < rows; ++r) {
-    const IntVec sum = hn::Set(d, row_sums[r]);
-    const IntVec a_zero = hn::Set(d, job.times_a ? job.result->a_zero.data[row + r] + (job.a_is_signed ? 128 : 0) : 0);
-    for (int j = 0; j < n; j += kLanes) {
-      IntVec v = hn::Add(hn::LoadU(d, sums + r * width + j), hn::LoadU(d, job.add + col + j));
-      if (job.times_a) v = hn::Sub(v, hn::Mul(a_zero, hn::LoadU(d, job.times_a + col + j)));
-      if (job.times_sum) v = hn::Sub(v, hn::Mul(sum, hn::LoadU(d, job.times_sum + col + j)));
-      store(r, j, v);
+  for (int j = 0; j < n; j += kLanes) {
+    const auto store = columns(j);
+    const IntVec add = hn::LoadU(d, job.add + col + j);
+    const IntVec times_a = job.times_a ? hn::LoadU(d, job.times_a + col + j) : hn::Zero(d);
+    const IntVec times_sum = job.times_sum ? hn::LoadU(d, job.times_sum + col + j) : hn::Zero(d);
+    for (int r = 0; r < rows; ++r) {
+      IntVec v = hn::Add(hn::LoadU(d, sums + r * width + j), add);
+      if (job.times_a) {
+        const IntVec a_zero = hn::Set(d, job.result->a_zero.data[row + r] + (job.a_is_signed ? 128 : 0));
+        v = hn::Sub(v, hn::Mul(a_zero, times_a));
+      }
+      if (job.times_sum) v = hn::Sub(v, hn::Mul(hn::Set(d, row_sums[r]), times_sum));
+      store(r, v);
     }
   }
 }
@@ -145,30 +150,35 @@ HWY_INLINE auto Requantized(V v, S scale, double low, double high) {
   return hn::DemoteTo(hn::DFromV<V>(), hn::Round(hn::Min(above, hn::Set(dd, high))));
 }
 
+/// The scales of columns [col + j, col + n), as many as a vector holds.
+HWY_INLINE FloatVec LoadScale(const IntResult& result, int64_t col, int j, int n) {
+  return result.scale.many ? LoadColumns(result.scale.data + col, j, n) : hn::Set(FloatTag(), *result.scale.data);
+}
+
 void FinishBytes(const IntJob& job, int64_t row, int rows, int64_t col, int n, const int32_t* sums, int width,
                  const int32_t* row_sums) {
   const IntTag d;
-  const FloatTag df;
   const IntResult& result = *job.result;
   const bool is_signed = result.kind == IntResult::Kind::kInt8;
   const int zero = result.zero;
   const double low = (is_signed ? -128 : 0) - zero, high = (is_signed ? 127 : 255) - zero;
   auto* out = static_cast<uint8_t*>(result.data) + row * result.stride + col;
-  ForEachVector(job, row, rows, col, n, sums, width, row_sums, [&](int r, int j, IntVec v) HWY_ATTR {
-    const FloatVec scale =
-        result.scale.many ? LoadColumns(result.scale.data + col, j, n) : hn::Set(df, *result.scale.data);
-    alignas(64) int32_t lanes[kLanes];
+  ForEachVector(job, row, rows, col, n, sums, width, row_sums, [&](int j) HWY_ATTR {
+    const FloatVec scale = LoadScale(result, col, j, n);
+    return [&, scale, j](int r, IntVec v) HWY_ATTR {
+      alignas(64) int32_t lanes[kLanes];
 #if HWY_TARGET == HWY_SCALAR
-    hn::Store(Requantized(v, scale, low, high), d, lanes);
+      hn::Store(Requantized(v, scale, low, high), d, lanes);
 #else
-    const hn::Half<IntTag> dh;
-    const hn::Half<FloatTag> dfh;
-    hn::Store(Requantized(hn::LowerHalf(dh, v), hn::LowerHalf(dfh, scale), low, high), dh, lanes);
-    hn::Store(Requantized(hn::UpperHalf(dh, v), hn::UpperHalf(dfh, scale), low, high), dh, lanes + kLanes / 2);
+      const hn::Half<IntTag> dh;
+      const hn::Half<FloatTag> dfh;
+      hn::Store(Requantized(hn::LowerHalf(dh, v), hn::LowerHalf(dfh, scale), low, high), dh, lanes);
+      hn::Store(Requantized(hn::UpperHalf(dh, v), hn::UpperHalf(dfh, scale), low, high), dh, lanes + kLanes / 2);
 #endif
-    uint8_t* to = out + r * result.stride + j;
-    const int count = n - j < kLanes ? n - j : kLanes;
-    for (int i = 0; i < count; ++i) to[i] = static_cast<uint8_t>(lanes[i] + zero);
+      uint8_t* to = out + r * result.stride + j;
+      const int count = n - j < kLanes ? n - j : kLanes;
+      for (int i = 0; i < count; ++i) to[i] = static_cast<uint8_t>(lanes[i] + zero);
+    };
   });
 }
 
@@ -178,21 +188,18 @@ void FinishFloats(const IntJob& job, int64_t row, int rows, int64_t col, int n, 
   const IntResult& result = *job.result;
   const Epilogue& e = result.epilogue;
   float* out = static_cast<float*>(result.data) + row * result.stride + col;
-  ForEachVector(job, row, rows, col, n, sums, width, row_sums, [&](int r, int j, IntVec v) HWY_ATTR {
-    const FloatVec scale =
-        result.scale.many ? LoadColumns(result.scale.data + col, j, n) : hn::Set(df, *result.scale.data);
-    FloatVec f = hn::Mul(hn::ConvertTo(df, v), scale);
-    if (e.bias) f = hn::Add(f, LoadColumns(e.bias + col, j, n));
-    if (e.residual) f = hn::Add(f, LoadColumns(e.residual + (row + r) * e.residual_stride + col, j, n));
-    StoreColumns(f, out + r * result.stride, j, n);
-  });
-  if (e.activation == Activation::kNone) return;
+  const float* residual = e.residual == nullptr ? nullptr : e.residual + row * e.residual_stride + col;
   WithActivation(e, [&](const auto& activate) HWY_ATTR {
-    for (int r = 0; r < rows; ++r) {
-      for (int j = 0; j < n; j += kLanes) {
-        StoreColumns(activate(df, LoadColumns(out + r * result.stride, j, n)), out + r * result.stride, j, n);
-      }
-    }
+    ForEachVector(job, row, rows, col, n, sums, width, row_sums, [&](int j) HWY_ATTR {
+      const FloatVec scale = LoadScale(result, col, j, n);
+      const FloatVec bias = e.bias == nullptr ? hn::Zero(df) : LoadColumns(e.bias + col, j, n);
+      return [&, scale, bias, j](int r, IntVec v) HWY_ATTR {
+        FloatVec f = hn::Mul(hn::ConvertTo(df, v), scale);
+        if (e.bias != nullptr) f = hn::Add(f, bias);
+        if (residual != nullptr) f = hn::Add(f, LoadColumns(residual + r * e.residual_stride, j, n));
+        StoreColumns(activate(df, f), out + r * result.stride, j, n);
+      };
+    });
   });
 }
 
@@ -203,8 +210,9 @@ void FinishTile(const IntJob& job, int64_t row, int rows, int64_t col, int n, co
   if (result.kind == IntResult::Kind::kFloat) return FinishFloats(job, row, rows, col, n, sums, width, row_sums);
   if (result.kind != IntResult::Kind::kInt32) return FinishBytes(job, row, rows, col, n, sums, width, row_sums);
   float* out = static_cast<float*>(result.data) + row * result.stride + col;
-  ForEachVector(job, row, rows, col, n, sums, width, row_sums, [&](int r, int j, IntVec v) HWY_ATTR {
-    StoreColumns(hn::BitCast(FloatTag(), v), out + r * result.stride, j, n);
+  ForEachVector(job, row, rows, col, n, sums, width, row_sums, [&](int j) HWY_ATTR {
+    return [&, j](int r, IntVec v)
+               HWY_ATTR { StoreColumns(hn::BitCast(FloatTag(), v), out + r * result.stride, j, n); };
   });
 }
 
