@@ -33,12 +33,12 @@ inline constexpr int64_t kWidestPanel = 64;
 /// A constant right-hand matrix in the form that the kernel reads, with its memory.
 class PackedWeights {
  public:
-  /// Packs matrices of k rows side by side; the widths of all but the last are multiples of kWidestPanel. Where columns
-  /// lie in one piece, so that a few of them at a time are packed and not read again, done(i, begin, end) is told of
-  /// those of the i-th.
+  /// Packs matrices of k rows side by side; the widths of all but the last are multiples of kWidestPanel. Some rows or
+  /// columns at a time are packed, as they lie in memory, and not read again: done(i, begin, end) is told of these
+  /// elements of the i-th.
   template <class Done>
   void Pack(std::span<const PlainMatrix> matrices, const kernels::Packing& packing, const Done& done) {
-    constexpr int64_t kPieceFloats = 4 << 20;
+    const int64_t piece_floats = (256 << 10) * packing.threads.count();
     const int64_t k = matrices[0].k;
     int64_t n = 0;
     for (const PlainMatrix& b : matrices) n += b.n;
@@ -46,14 +46,18 @@ class PackedWeights {
       auto* out = reinterpret_cast<float*>(memory);
       for (size_t i = 0; i < matrices.size(); out += matrices[i++].n * k) {
         const PlainMatrix& b = matrices[i];
-        const int64_t some =
-            b.row_stride == 1 ? kPieceFloats / std::max<int64_t>(1, k) / kWidestPanel * kWidestPanel : b.n;
-        const int64_t step = std::max(some, kWidestPanel);
-        for (int64_t j = 0; j < b.n; j += step) {
-          const int64_t end = std::min(b.n, j + step);
-          kernels::PackMatrix(b.data + j * b.col_stride, k, end - j, b.row_stride, b.col_stride, out + j * k,
-                              packing.threads);
-          if (b.row_stride == 1) done(i, j, end);
+        const bool by_rows = b.col_stride == 1;
+        const int64_t count = by_rows ? k : b.n, length = std::max<int64_t>(1, by_rows ? b.n : k);
+        const int64_t step = std::max(piece_floats / length / kWidestPanel * kWidestPanel, kWidestPanel);
+        for (int64_t first = 0; first < count; first += step) {
+          const int64_t last = std::min(count, first + step);
+          if (by_rows) {
+            kernels::PackMatrixRows(b.data, first, last, k, b.n, b.row_stride, b.col_stride, out, packing.threads);
+          } else {
+            kernels::PackMatrix(b.data + first * b.col_stride, k, last - first, b.row_stride, b.col_stride,
+                                out + first * k, packing.threads);
+          }
+          if (by_rows || b.row_stride == 1) done(i, first * length, last * length);
         }
       }
     });
@@ -161,7 +165,7 @@ class LazyWeights {
     packed_.Pack(b_->matrices(), {threads, store_}, [&](size_t i, int64_t begin, int64_t end) {
       if (!IsMapped(b_->parts()[i])) return;
       auto* data = const_cast<float*>(b_->matrices()[i].data);
-      ReleasePages(Tensor(DType::kFloat, {(end - begin) * k_}, data + begin * k_));
+      ReleasePages(Tensor(DType::kFloat, {end - begin}, data + begin));
     });
     ready_.store(true, std::memory_order_release);
   }

@@ -265,8 +265,14 @@ size_t PackedBytes(int64_t k, int64_t n) {
 PackedMatrix PackMatrix(const float* b, int64_t k, int64_t n, int64_t row_stride, int64_t col_stride, float* out,
                         const Threads& threads) {
   ChooseTarget();
-  HWY_DYNAMIC_DISPATCH(PackPanels)(b, k, n, row_stride, col_stride, out, threads);
+  HWY_DYNAMIC_DISPATCH(PackPanels)(b, 0, k, k, n, row_stride, col_stride, out, threads);
   return {.k = k, .n = n, .data = out};
+}
+
+void PackMatrixRows(const float* b, int64_t first, int64_t last, int64_t k, int64_t n, int64_t row_stride,
+                    int64_t col_stride, float* out, const Threads& threads) {
+  ChooseTarget();
+  HWY_DYNAMIC_DISPATCH(PackPanels)(b, first, last, k, n, row_stride, col_stride, out, threads);
 }
 
 int64_t StrassenDepth(int64_t m, int64_t n, int64_t k, std::optional<bool> strassen, const Threads& threads) {

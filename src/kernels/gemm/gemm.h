@@ -49,6 +49,10 @@ size_t PackedBytes(int64_t k, int64_t n);
 PackedMatrix PackMatrix(const float* b, int64_t k, int64_t n, int64_t row_stride, int64_t col_stride, float* out,
                         const Threads& threads);
 
+/// The part of that which is rows [first, last) of b, so that a matrix may be packed piece by piece.
+void PackMatrixRows(const float* b, int64_t first, int64_t last, int64_t k, int64_t n, int64_t row_stride,
+                    int64_t col_stride, float* out, const Threads& threads);
+
 /// How deep Gemm cuts k in a product that takes Strassen's step; 0: it does not take it.
 int64_t StrassenDepth(int64_t m, int64_t n, int64_t k, std::optional<bool> strassen, const Threads& threads);
 

@@ -274,6 +274,28 @@ TEST(Gemm, LargeProductsOfUnevenNumbers) {
   });
 }
 
+TEST(Gemm, PackedPieceByPieceIsPackedAsAWhole) {
+  ForEachTarget([] {
+    for (const Shape& s : {Shape{0, 100, 300}, Shape{0, 5, 64}, Shape{0, 700, 131}}) {
+      const std::vector<float> b = Numbers(s.k * s.n, 1);
+      const size_t floats = PackedBytes(s.k, s.n) / sizeof(float);
+      for (const bool transposed : {false, true}) {
+        const int64_t row_stride = transposed ? 1 : s.n, col_stride = transposed ? s.k : 1;
+        Scratch whole_memory, memory;
+        float* whole = whole_memory.Reserve(floats);
+        float* pieces = memory.Reserve(floats);
+        std::fill_n(whole, floats, 0.0f), std::fill_n(pieces, floats, 0.0f);
+        PackMatrix(b.data(), s.k, s.n, row_stride, col_stride, whole, Threads(2));
+        for (const auto& [first, last] : {std::pair<int64_t, int64_t>{0, 64}, {64, 100}, {100, s.k}}) {
+          if (first >= s.k) continue;
+          PackMatrixRows(b.data(), first, std::min(last, s.k), s.k, s.n, row_stride, col_stride, pieces, Threads(2));
+        }
+        ASSERT_TRUE(std::equal(whole, whole + floats, pieces)) << Describe(s, transposed ? "transposed" : "by rows");
+      }
+    }
+  });
+}
+
 TEST(Gemm, NothingToDo) {
   const Threads threads(1);
   float x = kUntouched;

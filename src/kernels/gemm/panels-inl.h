@@ -85,23 +85,24 @@ void PackPanel(const float* b, int64_t k, int64_t cols, int64_t row_stride, int6
   }
 }
 
-void PackPanels(const float* b, int64_t k, int64_t n, int64_t row_stride, int64_t col_stride, float* out,
-                const Threads& threads) {
+/// Packs rows [first_row, last_row) of the k of a matrix.
+void PackPanels(const float* b, int64_t first_row, int64_t last_row, int64_t k, int64_t n, int64_t row_stride,
+                int64_t col_stride, float* out, const Threads& threads) {
   const int64_t panels = DivideUp(n, kPanelWidth);
-  const int64_t grain = std::max<int64_t>(1, 64 * 1024 / std::max<int64_t>(1, k * kPanelWidth));
+  const int64_t grain = std::max<int64_t>(1, 64 * 1024 / std::max<int64_t>(1, (last_row - first_row) * kPanelWidth));
   // A row that lies in memory as such is read on for some pages' length, not a panel's width at a time.
   const int64_t share = DivideUp(panels, 4 * threads.count());
   const int64_t side_by_side = col_stride == 1 ? std::min<int64_t>(16, share) : 1;
   const int64_t rows = col_stride == 1 ? 16 : kPackedRows;
   threads.ParallelFor(panels, std::max(grain, side_by_side), [&](int64_t begin, int64_t end) HWY_ATTR {
     for (int64_t first = begin; first < end; first += side_by_side) {
-      for (int64_t i = 0; i < k; i += rows) {
+      for (int64_t i = first_row; i < last_row; i += rows) {
         for (int64_t p = first; p < std::min(first + side_by_side, end); ++p) {
           const int64_t col = p * kPanelWidth;
           const int64_t cols = std::min<int64_t>(n - col, kPanelWidth);
           const int64_t width = cols <= kLanes ? kLanes : kPanelWidth;
-          PackRows(b + i * row_stride + col * col_stride, std::min(rows, k - i), cols, row_stride, col_stride, width,
-                   out + col * k + i * width);
+          PackRows(b + i * row_stride + col * col_stride, std::min(rows, last_row - i), cols, row_stride, col_stride,
+                   width, out + col * k + i * width);
         }
       }
     }
