@@ -5,9 +5,10 @@
 namespace slipway {
 namespace {
 
-Tensor Product(Tensor a, const Tensor& b) {
-  Tensor out(DType::kFloat, a.shape());
-  for (int64_t i = 0; i < a.size(); ++i) out.data<float>()[i] = a.data<float>()[i] * b.data<float>()[i];
+/// `v`, a constant row of `product` or a number, times `row`; nothing where it is no such thing.
+std::optional<Tensor> Times(const Graph& graph, ValueId v, ValueId product, const Tensor& row) {
+  auto out = ConstantRow(graph, v, product);
+  for (int64_t i = 0; out && i < out->size(); ++i) out->data<float>()[i] *= row.data<float>()[i];
   return out;
 }
 
@@ -23,17 +24,15 @@ Result FuseMatMulScale(const Graph& graph, NodeId id) {
     if (!producer || producer->kind != OpenProducer::Kind::kMatMul || producer->residual() != kNone) continue;
     const auto row = ConstantRow(graph, mul.input(1 - side), product);
     if (!row) continue;
+    const bool has_bias = producer->bias() != kNone, has_scales = producer->scales() != kNone;
+    const auto bias = has_bias ? Times(graph, producer->bias(), product, *row) : std::nullopt;
+    const auto scales = has_scales ? Times(graph, producer->scales(), product, *row) : row;
+    if ((has_bias && !bias) || !scales) return Skip{"the product's bias or scales are not constant"};
+    Patch patch(graph);
     std::vector<ValueId> inputs = producer->Inputs();
     inputs.resize(OpenProducer::kScalesInput + 1, kNone);
-    Patch patch(graph);
-    for (const size_t i : {producer->bias_input(), OpenProducer::kScalesInput}) {
-      const bool is_bias = i == producer->bias_input();
-      if (inputs[i] == kNone && is_bias) continue;
-      const auto before = inputs[i] == kNone ? row : ConstantRow(graph, inputs[i], product);
-      if (!before) return Skip{"the product's bias or scales are not constant"};
-      const bool first = inputs[i] == kNone;
-      inputs[i] = patch.Constant(first ? *row : Product(*before, *row), is_bias ? "bias" : "scales");
-    }
+    if (bias) inputs[producer->bias_input()] = patch.Constant(*bias, "bias");
+    inputs[OpenProducer::kScalesInput] = patch.Constant(*scales, "scales");
     patch.Replace(mul.output(0),
                   patch.Add(kFusedMatMul, std::move(inputs), producer->node->attributes, kSlipwayDomain));
     return patch;
