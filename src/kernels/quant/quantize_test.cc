@@ -41,7 +41,8 @@ TEST(Quantize, RoundsAsADivisionDoes) {
       for (const int32_t zero : {0, 114, 255}) {
         QuantizeToBytes(x.data(), static_cast<int64_t>(x.size()), scale, zero, y.data(), Threads(2));
         for (size_t i = 0; i < x.size(); ++i) {
-          ASSERT_EQ(y[i], Plain(x[i], scale, zero)) << x[i] << " by " << scale << " and " << zero << " on " << IsaName();
+          ASSERT_EQ(y[i], Plain(x[i], scale, zero))
+              << x[i] << " by " << scale << " and " << zero << " on " << IsaName();
         }
       }
     }
