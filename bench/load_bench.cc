@@ -91,7 +91,7 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "usage: load_bench MODEL.onnx [--dim NAME=SIZE]... [--rounds N] [--threads N] [--runs N]\n");
     return 2;
   };
-  if (argc < 2) return usage("no model is given");
+  if (argc < 2 || *argv[1] == '-') return usage("the model comes first");
   slipway::InputSizes sizes;
   int rounds = 5, threads = 0, runs = 3;
   for (int i = 2; i < argc; i += 2) {

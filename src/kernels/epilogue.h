@@ -40,4 +40,7 @@ struct Epilogue {
   }
 };
 
+/// The activation of one number, plainly.
+double Activate(const Epilogue& e, double x);
+
 }  // namespace slipway::kernels

@@ -12,7 +12,4 @@ kernels::Epilogue ParseEpilogue(const Attributes& a, const std::string& prefix =
 /// Fail()s where input `residual`, which may be left out, is not of the result's shape and of type `elem`.
 void CheckResidual(const InferContext& c, int residual, const SymbolicShape& result, DType elem = DType::kFloat);
 
-/// The activation of one number.
-double Activate(const kernels::Epilogue& e, double x);
-
 }  // namespace slipway

@@ -201,7 +201,8 @@ struct FusedMatMul {
       if (c.Has(i)) c.ExpectRank(i, 1, 1);
     }
     if (out.has_rank() && out.rank() > 0) CheckExtras(c, out);
-    if (c.Elem(0) == DType::kDouble && (c.num_inputs() > 2 || epilogue.activation != kernels::Activation::kNone))
+    if (c.Elem(0) == DType::kDouble &&
+        (c.Has(2) || c.Has(3) || c.Has(4) || epilogue.activation != kernels::Activation::kNone))
       c.Fail("{} is double, but only float and its halves have bias, residual, scales and activation.", c.InputName(0));
     c.Out(0, c.Elem(0), std::move(out));
   }

@@ -37,7 +37,8 @@ const Tensor* FloatConstant(const Graph& graph, ValueId v) {
 
 std::optional<Tensor> ConstantRow(const Graph& graph, ValueId v, ValueId like) {
   const Tensor* t = FloatConstant(graph, v);
-  if (t == nullptr || !HasRank(graph, like) || t->shape().rank() > Rank(graph, like)) return std::nullopt;
+  if (t == nullptr || !HasRank(graph, like) || Rank(graph, like) == 0) return std::nullopt;
+  if (t->shape().rank() > Rank(graph, like)) return std::nullopt;
   const Dim& last = ShapeOf(graph, like).dims().back();
   if (!last.is_const()) return std::nullopt;
   const int64_t n = last.value();

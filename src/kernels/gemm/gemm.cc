@@ -100,7 +100,6 @@ void RunBlock(const GemmJob& job, const Blocking& s, int64_t row, int64_t rows, 
   const int64_t tiles = DivideUp(rows, kTileRows);
   const int64_t padded_k = s.block_k + 16;
   float* panel_scratch = job.packed ? nullptr : panel_memory.Reserve(s.block_k * kPanelWidth);
-  const float* residual = job.epilogue->residual;
   const int64_t residual_stride = job.epilogue->residual_stride;
   float* copy = s.copy_a ? scratch.Reserve(rows * padded_k) : nullptr;
   int64_t k0 = 0;
@@ -146,7 +145,7 @@ void RunBlock(const GemmJob& job, const Blocking& s, int64_t row, int64_t rows, 
       t.scales = e.scales;
       t.a = a;
       t.c = job.c + row * job.ldc + col;
-      t.residual = residual == nullptr ? nullptr : e.residual + row * residual_stride;
+      t.residual = e.residual == nullptr ? nullptr : e.residual + row * residual_stride;
       for (int64_t i = 0; i < tiles; ++i) {
         // Rows are shared out evenly, so that no tile is left with one or two.
         const int64_t tile_rows = rows / tiles + (i < rows % tiles ? 1 : 0);
@@ -154,7 +153,7 @@ void RunBlock(const GemmJob& job, const Blocking& s, int64_t row, int64_t rows, 
         t.a += tile_rows * t.lda;
         t.c += tile_rows * t.ldc;
         t.prefetch += prefetch_bytes;
-        if (residual != nullptr) t.residual += tile_rows * residual_stride;
+        if (t.residual != nullptr) t.residual += tile_rows * residual_stride;
       }
     }
     k0 += columns;

@@ -234,9 +234,10 @@ void MultiplyPlain(const StrassenBlock& s, int64_t row, int64_t rows, int64_t co
       t.b = panels[j];
       t.prefetch = reinterpret_cast<const char*>(t.b);
       t.c = job.c + row * job.ldc + at;
-      t.bias = e.bias == nullptr ? nullptr : e.bias + at;
-      t.scales = e.scales == nullptr ? nullptr : e.scales + at;
-      t.residual = e.residual == nullptr ? nullptr : e.residual + row * e.residual_stride + at;
+      const Epilogue here = e.From(at);
+      t.bias = here.bias;
+      t.scales = here.scales;
+      t.residual = here.residual == nullptr ? nullptr : here.residual + row * e.residual_stride;
       ChooseTile(static_cast<int>(tile_rows), kTileCols)(t);
     }
     row += tile_rows;
